@@ -35,8 +35,6 @@ pub type Moving = Processor<Listening<AnySink>, AnyJournal>;
 pub struct Ingest {
     /// Where events go.
     pub processor: Arc<Moving>,
-    /// The journal of the processor, which says why it has failed.
-    pub journal: AnyJournal,
     /// Counts them.
     pub figures: Arc<Figures>,
     /// Asks the lanes to take no more.
@@ -153,8 +151,8 @@ impl Ingest {
                     self.flush(noted).await;
                     self.wait(retry_after, calls, Some(&mut *pressed), noted).await;
                 }
-                Poll::Ready(Ended { result: Err(Rejected::Journal(_)), .. })
-                    if self.makes_room(&mut full) =>
+                Poll::Ready(Ended { result: Err(Rejected::Journal(error)), .. })
+                    if self.makes_room(&error, &mut full) =>
                 {
                     events.push_front(event);
                     self.figures.waits.fetch_add(1, Ordering::Relaxed);
@@ -179,9 +177,10 @@ impl Ingest {
     }
 
     /// Whether the journal has refused an event because it has reached its limit, and events still end, which makes room.
-    /// `full`: since when, and how many events had ended at that time.
-    fn makes_room(&self, full: &mut Option<(Instant, u64)>) -> bool {
-        if !matches!(self.journal.last_error(), Some(WriteError::Full { .. })) {
+    /// A full disk is another error: what fills it need not be the journal. `full`: since when, and how many events had
+    /// ended at that time.
+    fn makes_room(&self, error: &JournalError, full: &mut Option<(Instant, u64)>) -> bool {
+        if !matches!(error.cause(), Some(WriteError::Full { .. })) {
             return false;
         }
         let metrics = self.processor.metrics();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use level5::event_processor::{End, Event, EventId, Journal, JournalError, Loaded, MemoryJournal};
-use level5_journal::{Damaged, FileJournal, JournalConfig, OpenError, WriteError};
+use level5_journal::{Damaged, FileJournal, JournalConfig, OpenError};
 
 use crate::args::{JournalPlace, ProcessorArgs};
 use crate::key_order::KeyOrder;
@@ -59,12 +59,6 @@ impl AnyJournal {
             Place::Memory(_) => None,
             Place::Files(files) => Some(files),
         }
-    }
-
-    /// Why the last call has failed, where more than a text is known.
-    #[must_use]
-    pub fn last_error(&self) -> Option<WriteError> {
-        self.files().and_then(FileJournal::last_error)
     }
 }
 

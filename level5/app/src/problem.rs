@@ -42,9 +42,9 @@ pub enum ProgramError {
     /// The journal has refused an event.
     #[error("{0}. The events that were accepted are in the journal: the next start delivers them")]
     Write(#[from] WriteError),
-    /// The journal has failed, and only the text of the error is known.
+    /// The journal has failed with an error that is not one of files.
     #[error(transparent)]
-    Journal(#[from] JournalError),
+    Journal(JournalError),
     /// The processor did not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -114,6 +114,15 @@ fn explain(error: &OpenError) -> String {
         }
         OpenError::Config { .. } => "the journal needs a limit of 8 MiB at least".to_owned(),
         other => other.to_string(),
+    }
+}
+
+impl From<JournalError> for ProgramError {
+    fn from(error: JournalError) -> Self {
+        match error.cause::<WriteError>() {
+            Some(cause) => Self::Write(cause.clone()),
+            None => Self::Journal(error),
+        }
     }
 }
 

@@ -211,7 +211,6 @@ async fn move_events(cli: &Cli, stop: &Shutdown) -> Result<Outcome, ProgramError
     let (acks, printer) = printer.unzip();
     let ingest = Ingest {
         processor: Arc::clone(&processor),
-        journal: journal.clone(),
         figures: Arc::clone(&figures),
         stopping: CancellationToken::new(),
         failure: Arc::default(),
@@ -267,10 +266,7 @@ async fn move_events(cli: &Cli, stop: &Shutdown) -> Result<Outcome, ProgramError
     }
 
     let error = match (failure, source_failed.get()) {
-        (Some(error), _) => {
-            let typed = journal.last_error().map(ProgramError::Write);
-            Some(typed.unwrap_or(ProgramError::Journal(error)).to_string())
-        }
+        (Some(error), _) => Some(ProgramError::from(error).to_string()),
         (None, error) => error.map(ToString::to_string),
     };
     let summary =
@@ -341,7 +337,7 @@ async fn redrive(processor: &Moving, stop: &Shutdown) -> Result<u64, ProgramErro
                 done += count as u64;
                 rest = rest.get(count..).unwrap_or_default();
             }
-            Err(Rejected::Journal(error)) => return Err(ProgramError::Journal(error)),
+            Err(Rejected::Journal(error)) => return Err(error.into()),
             Err(_) => break,
         }
         if rest.is_empty() {

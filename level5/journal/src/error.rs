@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use level5::event_processor::{EventId, JournalError};
 
@@ -178,6 +179,12 @@ impl WriteError {
 
 impl From<WriteError> for JournalError {
     fn from(error: WriteError) -> Self {
-        Self(error.to_string())
+        let kind = match &error {
+            WriteError::Full { .. } | WriteError::NoSpace { .. } => Self::Full,
+            WriteError::TooLarge { .. } => Self::Refused,
+            WriteError::Io { .. } => Self::Failed,
+            WriteError::Broken { .. } => Self::Broken,
+        };
+        kind(Arc::new(error))
     }
 }

@@ -112,22 +112,12 @@ impl FileJournal {
         self.0.shared.state().figures
     }
 
-    /// Why the last call that has failed has failed. The error of the trait is a text only.
-    #[must_use]
-    pub fn last_error(&self) -> Option<WriteError> {
-        self.0.shared.state().last_error.clone()
-    }
-
     /// Adds records to the group that is written next, and waits until they are on the disk.
     async fn write(&self, records: impl Iterator<Item = Change>) -> Result<(), WriteError> {
         let shared = &self.0.shared;
         let outcome = {
             let mut state = shared.state();
-            let joined = join(&mut state, records, &shared.config);
-            if let Err(error) = joined {
-                state.last_error = Some(error.clone());
-                return Err(error);
-            }
+            join(&mut state, records, &shared.config)?;
             state.group.outcome()
         };
         shared.wake();

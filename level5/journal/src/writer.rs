@@ -38,8 +38,6 @@ pub(crate) struct State {
     pub(crate) closed: bool,
     /// Every call fails with this.
     pub(crate) broken: Option<WriteError>,
-    /// Why the last call that has failed has failed.
-    pub(crate) last_error: Option<WriteError>,
     pub(crate) figures: Figures,
 }
 
@@ -111,7 +109,6 @@ impl Writer {
             next_number,
             closed: false,
             broken: None,
-            last_error: None,
             figures: Figures::default(),
         };
         let up_to = closed.last().map_or(0, |(number, _)| *number);
@@ -197,11 +194,8 @@ impl Writer {
                 self.plan();
                 self.show(count, moved, written);
             }
-            Err(error) => {
-                // It starts again after the next group that can be written.
-                self.moves = None;
-                self.shared.state().last_error = Some(error.clone());
-            }
+            // It starts again after the next group that can be written.
+            Err(_) => self.moves = None,
         }
         self.spare = group.end(result.clone());
         result

@@ -114,7 +114,8 @@ async fn a_full_journal_takes_ends_and_no_events() {
         }
     };
     let full = WriteError::Full { max_bytes: config.max_bytes };
-    assert_eq!((refused, journal.last_error()), (JournalError(full.to_string()), Some(full)));
+    assert!(matches!(refused, JournalError::Full(_)), "{refused}");
+    assert_eq!(refused.cause(), Some(&full));
     assert!(kept.len() > 20 && bytes(folder.path()) <= config.max_bytes + 4096);
     // All or nothing: the small one of a call is not kept either.
     assert!(journal.append(&[event("small"), sized("large", 3000)]).await.is_err());
@@ -135,9 +136,10 @@ async fn a_full_journal_takes_ends_and_no_events() {
 async fn an_event_larger_than_a_segment_is_refused_by_name() {
     let folder = folder();
     let journal = FileJournal::open(folder.path(), SMALL).expect("a journal");
-    assert!(journal.append(&[event("a"), sized("huge", 5000)]).await.is_err());
-    let error = journal.last_error().expect("an error");
-    assert!(matches!(&error, WriteError::TooLarge { id, .. } if id.as_str() == "huge"), "{error}");
+    let error = journal.append(&[event("a"), sized("huge", 5000)]).await.expect_err("too large");
+    assert!(matches!(error, JournalError::Refused(_)), "{error}");
+    let cause = error.cause().expect("the journal's own error");
+    assert!(matches!(cause, WriteError::TooLarge { id, .. } if id.as_str() == "huge"), "{cause}");
     assert_eq!(journal.load().await, Ok(Loaded::default()));
     journal.append(&[event("a")]).await.expect("kept");
 }
@@ -318,12 +320,16 @@ async fn the_writer() {
     let config = JournalConfig { segment_bytes: 1 << 20, max_bytes: 1 << 30, ..SMALL };
     let journal = FileJournal::open(folder.path(), config).expect("a journal");
     let mut kept: Vec<String> = Vec::new();
-    while journal.append(&[sized(&kept.len().to_string(), 900)]).await.is_ok() {
-        kept.push(kept.len().to_string());
+    let error = loop {
+        match journal.append(&[sized(&kept.len().to_string(), 900)]).await {
+            Ok(()) => kept.push(kept.len().to_string()),
+            Err(error) => break error,
+        }
         assert!(kept.len() < 1000, "the limit is not there");
-    }
-    let error = journal.last_error().expect("an error");
-    assert!(matches!(error, WriteError::NoSpace { .. }) && error.is_full(), "{error}");
+    };
+    assert!(matches!(error, JournalError::Full(_)), "{error}");
+    let cause: &WriteError = error.cause().expect("the journal's own error");
+    assert!(matches!(cause, WriteError::NoSpace { .. }) && cause.is_full(), "{cause}");
     assert!(kept.len() > 10, "{kept:?}");
     // Nothing of the failed call is there, and a smaller one fits.
     assert_eq!(ids(&journal.load().await.expect("it can be read")), kept);

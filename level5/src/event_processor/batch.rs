@@ -1,5 +1,6 @@
 //! Batches of events, and how they are written as bytes.
 
+use std::borrow::Cow;
 use std::io::{self, Read as _, Write as _};
 use std::sync::Arc;
 
@@ -25,12 +26,21 @@ pub enum Encoding {
 
 /// The bytes are no batch in this encoding.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("event {index} of the batch cannot be read: {reason}")]
-pub struct DecodeError {
-    /// The index of the event that cannot be read.
-    pub index: usize,
-    /// What is wrong with its bytes.
-    pub reason: String,
+pub enum DecodeError {
+    /// The bytes are not compressed, or something follows what is.
+    #[error("the batch cannot be decompressed: {0}")]
+    Gzip(String),
+    /// Decompressed, the batch has more than [`Batch::MOST_BYTES`].
+    #[error("the compressed batch has more than {} bytes", Batch::MOST_BYTES)]
+    TooLong,
+    /// An event cannot be read.
+    #[error("event {index} of the batch cannot be read: {reason}")]
+    Event {
+        /// Its index.
+        index: usize,
+        /// What is wrong with its bytes.
+        reason: String,
+    },
 }
 
 /// Events for one service that are sent together.
@@ -41,6 +51,10 @@ pub struct Batch {
 }
 
 impl Batch {
+    // starter: keep
+    /// The most bytes that [`decode`](Self::decode) takes out of a compressed batch: 64 MiB.
+    pub const MOST_BYTES: usize = 64 << 20;
+
     /// Makes a batch of these events.
     #[must_use]
     pub const fn new(events: Vec<Arc<Event>>, encoding: Encoding) -> Self {
@@ -80,17 +94,18 @@ impl Batch {
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] for bytes that are no batch. No bytes make it panic.
+    /// [`DecodeError`] for bytes that are no batch. No bytes make it panic, and none make it use much more memory than
+    /// their own number and [`MOST_BYTES`](Self::MOST_BYTES).
     pub fn decode(body: &[u8], encoding: Encoding) -> Result<Self, DecodeError> {
         let plain = match encoding {
-            Encoding::Plain => Ok(body.to_vec()),
-            Encoding::Gzip => gunzip(body),
+            Encoding::Plain => Cow::Borrowed(body),
+            Encoding::Gzip => gunzip(body)?.into(),
         };
-        let plain = plain.map_err(|error| DecodeError { index: 0, reason: error.to_string() })?;
         // The number of events is not written in front of them: a batch ends where its bytes end.
         let (mut rest, mut events) = (&plain[..], Vec::new());
         while !rest.is_empty() {
-            let read = read(rest).map_err(|reason| DecodeError { index: events.len(), reason })?;
+            let index = events.len();
+            let read = read(rest).map_err(|reason| DecodeError::Event { index, reason })?;
             events.push(Arc::new(read.0));
             rest = read.1;
         }
@@ -152,17 +167,20 @@ fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-fn gunzip(body: &[u8]) -> io::Result<Vec<u8>> {
+fn gunzip(body: &[u8]) -> Result<Vec<u8>, DecodeError> {
     let mut plain = Vec::new();
     let mut decoder = GzDecoder::new(body);
-    decoder.read_to_end(&mut plain)?;
+    // The body is from outside, and a few bytes of it may stand for a thousand times as many: 1 MB of zeros fits into
+    // 1 KB. One byte beyond the limit, so that a batch of exactly that length is told apart from a longer one.
+    let limited = decoder.by_ref().take(Batch::MOST_BYTES as u64 + 1).read_to_end(&mut plain);
+    limited.map_err(|error| DecodeError::Gzip(error.to_string()))?;
+    if plain.len() > Batch::MOST_BYTES {
+        return Err(DecodeError::TooLong);
+    }
     // The decoder stops at the end of the first member, whatever follows. `bufread` leaves what it has not used in the
     // slice; the decoder of `read` has a buffer of its own, in which the rest would go unseen.
     if !decoder.into_inner().is_empty() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "bytes follow the compressed batch",
-        ));
+        return Err(DecodeError::Gzip("bytes follow the compressed batch".to_owned()));
     }
     Ok(plain)
 }

@@ -34,7 +34,8 @@ pub struct Config {
     pub max_wait: Duration,
     /// The most dead letters. What dies beyond them is left in the journal, as an event that has not ended.
     pub dead_letters: usize,
-    /// The number of ended events whose ids are remembered, so that an event with such an id is not accepted again.
+    /// The number of ended events whose ids are remembered, so that an event with such an id is not accepted again. Also
+    /// the most breakers that are kept of services without events, because they have counted failures.
     pub remembered_ids: usize,
     /// Whether batches are compressed.
     pub compress: bool,

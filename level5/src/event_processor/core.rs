@@ -69,6 +69,8 @@ pub(super) struct Turn {
     pub(super) start: Vec<Service>,
     /// The events whose withdrawal the journal has to record; then [`Core::release`].
     pub(super) withdrawn: Vec<EventId>,
+    /// The letters that the journal may have as pending, and has to record as dead again; then [`Core::put_back`].
+    pub(super) restored: Vec<(u64, DeadLetter)>,
     /// When there is more to do, if nothing happens before. `None`: only an event or an answer can change that.
     pub(super) wake_at: Option<Instant>,
     /// Nothing is left to do, and no event will be accepted.
@@ -86,6 +88,9 @@ pub(super) struct Core {
     next: u64,
     /// All accepted events that have not ended. By number, so that a report has them in the order of acceptance.
     entries: BTreeMap<u64, Entry>,
+    /// The events that have a place and are not accepted, each with its number: they are being written to the journal,
+    /// or being withdrawn from it. A shutdown has to name them.
+    writing: HashMap<EventId, u64>,
     /// The ids of all events that must not be accepted again.
     ids: Ids,
     /// For each key the events that have not ended, in order. Only the first one is in a queue, in a flight or waiting.
@@ -104,6 +109,11 @@ pub(super) struct Core {
     withdrawn: Vec<EventId>,
     /// By number, and so oldest first.
     dead: BTreeMap<u64, DeadLetter>,
+    /// Dead letters that cannot be redriven until the journal has recorded that they are dead: a `redrive` of them was
+    /// dropped while it wrote. By the number that they had in `dead`.
+    restoring: BTreeMap<u64, DeadLetter>,
+    /// Those of them that the next turn hands to the driver.
+    restored: Vec<(u64, DeadLetter)>,
     /// Dead letters that are kept, are being recorded or are being redriven: they share the capacity.
     dead_places: usize,
     /// Places that are in use: events that are being written to the journal, being redriven, or have not ended. More
@@ -128,6 +138,7 @@ impl Core {
             closed: false,
             next: 0,
             entries: BTreeMap::new(),
+            writing: HashMap::new(),
             keys: HashMap::new(),
             lanes: BTreeMap::new(),
             waiting: BTreeSet::new(),
@@ -135,6 +146,8 @@ impl Core {
             endings: HashMap::new(),
             withdrawn: Vec::new(),
             dead: BTreeMap::new(),
+            restoring: BTreeMap::new(),
+            restored: Vec::new(),
             dead_places: 0,
             taken: 0,
             metrics: Metrics::default(),
@@ -180,16 +193,20 @@ impl Core {
         // Before the write, which takes time: a second call with this id, or one event too many, must be refused now.
         self.ids.insert(id.clone());
         self.taken += 1;
+        let number = self.number();
+        self.writing.insert(id.clone(), number);
     }
 
     /// The journal has the event.
     pub(super) fn accept(&mut self, event: Arc<Event>, service: Service, now: Instant) {
+        self.writing.remove(&event.id);
         self.metrics.accepted += 1;
         self.enter(event, service, false, now);
     }
 
     /// The journal does not have the event. Returns whether a place is free.
     pub(super) fn release(&mut self, id: &EventId) -> bool {
+        self.writing.remove(id);
         self.ids.remove(id);
         self.leave()
     }
@@ -218,7 +235,9 @@ impl Core {
             self.waiting.pop_first();
             self.queue(number, true, now);
         }
-        let mut turn = Turn { withdrawn: mem::take(&mut self.withdrawn), ..Turn::default() };
+        let withdrawn = mem::take(&mut self.withdrawn);
+        let restored = mem::take(&mut self.restored);
+        let mut turn = Turn { withdrawn, restored, ..Turn::default() };
         turn.wake_at = self.waiting.first().map(|(at, _)| *at);
         for (service, lane) in &mut self.lanes {
             match lane.next(&self.config, self.closed, now) {
@@ -299,9 +318,13 @@ impl Core {
         if before { taken * 10 > threshold * 8 } else { taken >= threshold }
     }
 
-    /// The ids of the events that have not ended, in the order of acceptance.
+    /// The ids of the events that have not ended, in the order of acceptance. Those that the journal may have, and whose
+    /// calls of `ingest` have not returned, come last: they are accepted after all others, if at all.
     pub(super) fn pending(&self) -> Vec<EventId> {
-        self.entries.values().map(|entry| entry.event.id.clone()).collect()
+        let mut writing: Vec<_> = self.writing.iter().map(|(id, number)| (*number, id)).collect();
+        writing.sort_unstable();
+        let writing = writing.into_iter().map(|(_, id)| id.clone());
+        self.entries.values().map(|entry| entry.event.id.clone()).chain(writing).collect()
     }
 
     const fn number(&mut self) -> u64 {

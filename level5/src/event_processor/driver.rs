@@ -1,6 +1,5 @@
 //! The task that does what the state machine decides: sends batches, records ends, shows the figures.
 
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -11,9 +10,10 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::batch::{Batch, Encoding};
-use super::config::breaker::{BreakerError, CircuitBreaker, State};
+use super::breakers::Breakers;
+use super::config::breaker::{BreakerError, CircuitBreaker};
 use super::event::{Event, EventId, Service};
-use super::journal::{End, Journal, JournalError};
+use super::journal::{DeadLetter, End, Journal};
 use super::metrics::Metrics;
 use super::shared::Shared;
 use super::sink::{Ack, SendError, Sink};
@@ -43,23 +43,22 @@ impl<S: Sink, J: Journal> Driver<S, J> {
         // A set and not detached tasks: it aborts them when it is dropped, which is how a drop of the processor stops
         // every send.
         let mut work = JoinSet::new();
-        // Only the driver makes and forgets breakers, so the map needs no lock; the tasks hold a breaker by its `Arc`.
-        // A service that is idle and well has none: otherwise each name that a route ever returned would keep one.
-        let mut breakers: HashMap<Service, Arc<CircuitBreaker<SendError>>> = HashMap::new();
+        let mut breakers = Breakers::new(&self.shared.config);
         loop {
             let turn = self.shared.lock().turn(Instant::now());
             // Before the return below: the last turn follows the last end, and a receiver must see its figures before
             // the channel closes.
             self.show();
             for service in turn.start {
-                let breaker = breakers.get(&service).cloned();
-                let breaker = breaker.unwrap_or_else(|| self.breaker(&service));
-                breakers.entry(service.clone()).or_insert_with(|| Arc::clone(&breaker));
+                let breaker = breakers.of(&service);
                 // A task for each batch. Were a send awaited here, a service that hangs would hold up all others.
                 work.spawn(deliver(Arc::clone(&self.shared), breaker, service));
             }
             if !turn.withdrawn.is_empty() {
                 work.spawn(withdraw(Arc::clone(&self.shared), turn.withdrawn));
+            }
+            if !turn.restored.is_empty() {
+                work.spawn(restore(Arc::clone(&self.shared), turn.restored));
             }
             if turn.finished {
                 // No event is left, so no task has anything to settle; what the drop of the set aborts is past that.
@@ -82,13 +81,11 @@ impl<S: Sink, J: Journal> Driver<S, J> {
                 () = wake => {}
                 // Without tasks this yields `None`, and the branch is switched off for the round.
                 Some(ended) = work.join_next() => {
-                    // Forgotten only when the breaker remembers no failure. A new breaker counts from zero: the one of
-                    // a service with few events, all of which fail, would never open.
+                    // The service is forgotten whatever its last answer was. What its breaker remembers is apart.
                     if let Ok(Work::Service(service)) = ended
-                        && breakers.get(&service).is_some_and(|breaker| is_well(breaker))
                         && self.shared.lock().forget(&service)
                     {
-                        breakers.remove(&service);
+                        breakers.rest(&service);
                     }
                 }
                 () = self.stop.cancelled() => {
@@ -117,17 +114,6 @@ impl<S: Sink, J: Journal> Driver<S, J> {
         });
         self.pressed.send_if_modified(|shown| std::mem::replace(shown, pressed) != pressed);
     }
-
-    fn breaker(&self, service: &Service) -> Arc<CircuitBreaker<SendError>> {
-        let breaker = CircuitBreaker::new(service.as_str(), self.shared.config.breaker);
-        Arc::new(breaker.expect("`start` has checked the configuration"))
-    }
-}
-
-/// Whether a new breaker would decide as this one does, so that this one can be dropped.
-fn is_well(breaker: &CircuitBreaker<SendError>) -> bool {
-    let snapshot = breaker.snapshot();
-    snapshot.state == State::Closed && snapshot.failures == 0
 }
 
 /// Sends the next batch of a service, if its breaker allows it, and settles what the service answers.
@@ -212,6 +198,23 @@ async fn withdraw<S, J: Journal>(shared: Arc<Shared<S, J>>, ids: Vec<EventId>) -
     Work::Journal
 }
 
+/// Has the journal record that letters are dead whose `redrive` was dropped while it wrote, and then puts them back.
+async fn restore<S, J: Journal>(
+    shared: Arc<Shared<S, J>>,
+    letters: Vec<(u64, DeadLetter)>,
+) -> Work {
+    let end =
+        |(_, letter): &(u64, DeadLetter)| (letter.event.id.clone(), End::Dead(letter.clone()));
+    let ends: Vec<_> = letters.iter().map(end).collect();
+    record(&shared, &ends).await;
+    let free = shared.with(|core, _| {
+        let freed = letters.into_iter().map(|(number, letter)| core.put_back(number, letter));
+        freed.filter(|free| *free).count()
+    });
+    shared.free(free);
+    Work::Journal
+}
+
 /// Has the journal record these ends, and repeats it until it succeeds. An event whose end is not recorded is pending,
 /// so a journal that fails for long makes the processor refuse events.
 async fn record<S, J: Journal>(shared: &Shared<S, J>, ends: &[(EventId, End)]) {
@@ -223,7 +226,7 @@ async fn record<S, J: Journal>(shared: &Shared<S, J>, ends: &[(EventId, End)]) {
     loop {
         // A panic counts as a failure, as in `send`: it would end the task, and the ends would never be recorded.
         let done = AssertUnwindSafe(async { shared.journal.done(ends).await }).catch_unwind().await;
-        if done.unwrap_or_else(|_| Err(JournalError("it has panicked".to_owned()))).is_ok() {
+        if matches!(done, Ok(Ok(()))) {
             return;
         }
         // There is no last attempt. To give up would leave events that have ended pending forever, or end them while

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::event::{Event, EventId, Service};
+use super::journal_error::JournalError;
 
 /// How an event ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
     /// Its service has acknowledged it.
     Delivered,
-    /// It is a dead letter.
+    /// It is a dead letter, or is one again because a [`redrive`](super::Processor::redrive) was dropped.
     Dead(DeadLetter),
     /// The caller has dropped the call of `ingest` while the journal wrote.
     Withdrawn,
@@ -38,11 +39,6 @@ pub struct Loaded {
     pub dead: Vec<DeadLetter>,
 }
 
-/// A journal could not read or write.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the journal failed: {0}")]
-pub struct JournalError(pub String);
-
 /// Keeps events from the moment at which they are accepted until they have ended.
 ///
 /// Several tasks call it at the same time. A journal may write the events of several calls together, as a file journal
@@ -60,7 +56,7 @@ pub trait Journal: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), JournalError>> + Send;
 
     /// Records how these events ended. Ids without a record are passed over: the processor repeats a call that has
-    /// failed.
+    /// failed. [`End::Dead`] may come a second time for a dead letter, and replaces its record.
     fn done(
         &self,
         ends: &[(EventId, End)],

@@ -19,12 +19,14 @@
 //! Lesson: `level5/lessons/event_processor.md`.
 
 mod batch;
+mod breakers;
 mod config;
 mod core;
 mod driver;
 mod event;
 mod ids;
 mod journal;
+mod journal_error;
 mod metrics;
 mod shared;
 mod sink;
@@ -45,7 +47,8 @@ use shared::Shared;
 pub use batch::{Batch, DecodeError, Encoding};
 pub use config::{Config, ConfigError, breaker, retry};
 pub use event::{Event, EventId, Invalid, Service};
-pub use journal::{DeadLetter, End, Journal, JournalError, Loaded, MemoryJournal};
+pub use journal::{DeadLetter, End, Journal, Loaded, MemoryJournal};
+pub use journal_error::{Cause, JournalError};
 pub use metrics::{Latency, Metrics};
 pub use sink::{Ack, SendError, Sink};
 
@@ -89,7 +92,9 @@ pub enum StartError {
 pub struct Report {
     /// The figures at the end.
     pub metrics: Metrics,
-    /// The events that have not ended, in the order of acceptance. The journal has them.
+    /// The events that have not ended, in the order of acceptance. The journal has them. Behind them are those that the
+    /// journal was still writing at the deadline: it may have them or not, and a call of [`Processor::ingest`] that
+    /// waits for it returns what it says.
     pub left: Vec<EventId>,
 }
 
@@ -261,7 +266,8 @@ impl<S: Sink, J: Journal> Processor<S, J> {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future before it is ready leaves them dead letters.
+    /// Dropping the future before it is ready leaves them dead letters. If the journal was writing, it is asked to record
+    /// that they are dead; until it has, they cannot be redriven.
     pub async fn redrive(&self, ids: &[EventId]) -> Result<usize, Rejected> {
         // Asked on its own, because `pick_dead` finds no room in a closed processor: the caller would get `Ok(0)`, as
         // if its ids had no dead letters.
@@ -270,12 +276,16 @@ impl<S: Sink, J: Journal> Processor<S, J> {
         }
         // The letters leave the list before the journal is asked, so that two calls with the same ids cannot both send
         // them. The guard puts them back on every way out but the last line: an error, a panic of the journal, a drop.
-        let picked = self.shared.pick_dead(ids);
+        let mut picked = self.shared.pick_dead(ids);
         let events = picked.events();
         if !events.is_empty() {
             // Pending in the journal first, as with `ingest`. The other way round, a service could acknowledge an event
             // whose append fails, or whose append follows the record of its end and makes it pending again.
-            self.shared.journal.append(&events).await.map_err(Rejected::Journal)?;
+            picked.writing = true;
+            let written = self.shared.journal.append(&events).await;
+            // An error means that nothing was kept, so they are dead in the journal too.
+            picked.writing = false;
+            written.map_err(Rejected::Journal)?;
         }
         Ok(picked.redrive())
     }

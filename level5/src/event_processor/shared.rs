@@ -112,10 +112,10 @@ impl<S, J> Shared<S, J> {
         let places = (0..core.room().min(ids.len())).map_while(|_| self.places.try_acquire().ok());
         let places: Vec<_> = places.collect();
         let letters = core.pick_dead(ids, places.len());
-        // Ids without a dead letter need no place: their permits return with the drop of the rest.
-        places.into_iter().take(letters.len()).for_each(|place| place.forget());
+        // First the lock: ids without a dead letter need no place, and the drop of their permits wakes callers.
         drop(core);
-        Picked { shared: self, letters }
+        places.into_iter().take(letters.len()).for_each(|place| place.forget());
+        Picked { shared: self, letters, writing: false }
     }
 }
 
@@ -176,11 +176,13 @@ impl<S, J> Drop for Admission<'_, S, J> {
 }
 
 /// Dead letters that were taken out, with their places. Those that are left when this is dropped are dead letters
-/// again.
+/// again, at once or when the journal has recorded it.
 pub(super) struct Picked<'a, S, J> {
     shared: &'a Shared<S, J>,
     /// Each with its old number, by which it returns to its position in the list.
     letters: Vec<(u64, DeadLetter)>,
+    /// Whether the journal may have them as pending: a call of `append` was begun and has not returned.
+    pub(super) writing: bool,
 }
 
 impl<S, J> Picked<'_, S, J> {
@@ -208,6 +210,11 @@ impl<S, J> Drop for Picked<'_, S, J> {
             return;
         }
         let letters = std::mem::take(&mut self.letters);
+        // The call was dropped, or the journal has panicked. A destructor cannot await, so the driver has the journal
+        // record that they are dead. Otherwise the next processor would send what this one shows as dead.
+        if self.writing {
+            return self.shared.with(|core, _| core.restore(letters));
+        }
         let back = |core: &mut Core, _| {
             let freed = letters.into_iter().map(|(number, letter)| core.put_back(number, letter));
             freed.filter(|free| *free).count()

@@ -104,10 +104,12 @@ impl Minute {
     /// A mean below this may raise it. The gap to `SLOW` keeps the limit from changing each minute.
     const FAST: Duration = Duration::from_secs(2);
 
-    pub(super) fn record(&mut self, ok: bool, latency: Duration) {
+    /// Returns whether this is the first result of the minute.
+    pub(super) fn record(&mut self, ok: bool, latency: Duration) -> bool {
         self.results += 1;
         self.ok += usize::from(ok);
         self.sum += latency;
+        self.results == 1
     }
 
     /// The limit of the next minute. Failures count, also in the mean: a service that runs into its time limits is a

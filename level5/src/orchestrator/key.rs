@@ -1,4 +1,4 @@
-//! The key that equal requests share.
+//! The keys of equal requests: one for their copy, one for their run.
 
 use http::Method;
 use http::header::{HeaderName, HeaderValue};
@@ -6,7 +6,7 @@ use level4::http_client::Request;
 
 use super::Spec;
 
-/// Requests with equal keys share a copy and a run.
+/// Requests with equal keys share a copy.
 ///
 /// Ids play no part: two ids may stand for one request, and an id may be registered again for another one.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -16,12 +16,22 @@ pub(super) struct Key {
     /// Sorted by name. A `HeaderMap` has no hash, and its order is not part of the request.
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Vec<u8>,
-    /// A run keeps its answer or does not, as its key says. A caller whose request is cacheable must not join a run
-    /// that keeps nothing.
-    pub(super) cacheable: bool,
 }
 
-impl Key {
+/// Requests with equal keys share a run: the same request under the same rules.
+///
+/// The priority and the timeout are not among the rules: each caller of a run has its own.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct RunKey {
+    pub(super) request: Key,
+    /// A run keeps its answer or does not. A caller whose request is cacheable must not join a run that keeps nothing.
+    pub(super) cacheable: bool,
+    /// A run sends again or does not. A caller with retries must not join a run without them, and one whose request is
+    /// to be sent once must not be the cause of a second call.
+    pub(super) retryable: bool,
+}
+
+impl RunKey {
     /// The key of a request; `None` for methods whose requests are never shared.
     pub(super) fn of(spec: &Spec) -> Option<Self> {
         let Request { method, url, headers, body } = spec.request.clone();
@@ -34,6 +44,7 @@ impl Key {
             headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         // Stable: values of one header keep their order, which has a meaning.
         headers.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
-        Some(Self { method, url, headers, body, cacheable: spec.cacheable })
+        let request = Key { method, url, headers, body };
+        Some(Self { request, cacheable: spec.cacheable, retryable: spec.retryable })
     }
 }

@@ -23,6 +23,8 @@
 mod figures;
 mod graph;
 mod key;
+mod plan;
+mod ranks;
 mod retries;
 mod runs;
 mod slots;
@@ -34,16 +36,18 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::FutureExt as _;
-use futures::future::{BoxFuture, Shared, join_all, try_join_all};
+use futures::future::join_all;
 use futures::stream::{self, StreamExt as _};
 use level3::retry::{BackoffConfigError, Jitter};
 use level4::http_client::{HttpError, Request, Response, Transport, TransportError};
 use level4::single_flight::SingleFlight;
 use level4::ttl_cache::{self, TtlCache};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use plan::{Node, Plan};
+use ranks::Ranks;
 use retries::Retries;
 use runs::{Entry, Parts, adapt};
 use slots::Slots;
@@ -72,7 +76,8 @@ pub struct Spec {
     pub timeout: Duration,
     /// Whether it may be sent again after a failure. A request whose method is not idempotent is sent once in any case.
     pub retryable: bool,
-    /// Whether a copy of its answer is kept and may answer later requests. Only `GET` and `HEAD` have copies.
+    /// Whether a copy of its answer is kept and may answer later requests. Only `GET` and `HEAD` have copies. An answer
+    /// with `Cache-Control: no-store` is not kept, and leaves no older copy.
     pub cacheable: bool,
     /// The requests that must succeed before this one is sent.
     pub needs: Vec<RequestId>,
@@ -218,17 +223,14 @@ impl From<HttpError> for RequestError {
 /// Sends registered requests.
 ///
 /// A clone is a handle to the same requests, copies and slots. A request runs inside the futures of the callers that
-/// wait for it. One task adapts the limit each minute; it ends with the last handle.
+/// wait for it. One task adapts the limit at the end of each minute with attempts, and waits for nothing else; it ends
+/// with the last handle.
 pub struct Orchestrator<T> {
     parts: Arc<Parts<T>>,
     /// The task that adapts the limit, aborted with the last handle. It is apart from `parts`, which the task needs
     /// before it has a handle.
     _ticker: Arc<AbortOnDropHandle<()>>,
 }
-
-/// The run of one request of a plan, which begins with all that it needs. Every request that needs it has a clone, so
-/// it runs once. Boxed, because a node contains nodes: a type cannot contain itself.
-type Node = Shared<BoxFuture<'static, Result<Done, RequestError>>>;
 
 impl<T> Clone for Orchestrator<T> {
     fn clone(&self) -> Self {
@@ -274,14 +276,17 @@ impl<T: Transport> Orchestrator<T> {
             requests: Mutex::default(),
             slots: Slots::new(limit.get(), most_wait),
             minute: Mutex::default(),
+            begins: Arc::default(),
             limit: watch::Sender::new(limit.get()),
             copies: TtlCache::new(ttl_cache::Config { capacity, ttl, stale_for })?,
             runs: SingleFlight::new(),
+            ranks: Ranks::default(),
         });
         // Last, so that an error leaves no task. The task has a weak reference and holds the parts only while it
         // adapts the limit: a strong one would keep the transport alive between the drop of the last handle and the
         // abort.
-        let ticker = tokio::spawn(adapt(Arc::downgrade(&parts)));
+        let adapts = adapt(Arc::downgrade(&parts), Arc::clone(&parts.begins), Instant::now());
+        let ticker = tokio::spawn(adapts);
         Ok(Self { parts, _ticker: Arc::new(AbortOnDropHandle::new(ticker)) })
     }
 
@@ -320,7 +325,7 @@ impl<T: Transport> Orchestrator<T> {
     /// Before its first poll the future has done nothing. A request goes on while at least one caller waits for it.
     /// With its last caller it is dropped, together with its place in the line, its slot and its timers.
     pub async fn run(&self, id: &str) -> Result<Done, RequestError> {
-        self.plan(id, &mut HashMap::new())?.await
+        Plan::default().node(&self.parts, id)?.await
     }
 
     /// Runs many requests and returns each answer with its id, in the order of `ids`.
@@ -339,16 +344,16 @@ impl<T: Transport> Orchestrator<T> {
         &self,
         ids: &[RequestId],
     ) -> Vec<(RequestId, Result<Done, RequestError>)> {
-        // One map for the whole batch: a request that several ids need is one node, so it runs once.
-        let mut nodes = HashMap::new();
-        let mut plans: HashMap<&RequestId, Result<Node, RequestError>> = HashMap::new();
+        // One plan for the whole batch: a request that several ids need is one node, so it runs once.
+        let mut plan = Plan::default();
+        let mut answers: HashMap<&RequestId, Result<Node, RequestError>> = HashMap::new();
         let mut line: Vec<(u8, Node)> = Vec::new();
         for id in ids {
-            if !plans.contains_key(id) {
-                let plan = self.plan(id, &mut nodes);
+            if !answers.contains_key(id) {
+                let node = plan.node(&self.parts, id);
                 let priority = lock(&self.parts.requests).get(id).map_or(0, |it| it.spec.priority);
-                line.extend(plan.iter().map(|node| (priority, node.clone())));
-                plans.insert(id, plan);
+                line.extend(node.iter().map(|node| (priority, node.clone())));
+                answers.insert(id, node);
             }
         }
         // Stable, so equal priorities keep the caller's order.
@@ -362,12 +367,13 @@ impl<T: Transport> Orchestrator<T> {
         }
         // Unordered: the next group begins when either of the two has ended. In order, a slow first group would hold up
         // the third one while the second has long ended.
-        stream::iter(groups).buffer_unordered(Self::GROUPS).for_each(|_| async {}).await;
+        let groups = stream::iter(groups).buffer_unordered(Self::GROUPS).for_each(|_| async {});
+        plan.drive(groups).await;
         // Each node has ended, so none of these waits. A shared future returns a clone of its answer to each id.
         join_all(ids.iter().map(|id| {
-            let plan = plans[id].clone();
+            let node = answers[id].clone();
             async move {
-                let answer = match plan {
+                let answer = match node {
                     Ok(node) => node.await,
                     Err(error) => Err(error),
                 };
@@ -391,38 +397,6 @@ impl<T: Transport> Orchestrator<T> {
     pub fn limit(&self) -> watch::Receiver<usize> {
         self.parts.limit.subscribe()
     }
-
-    /// The node of a request. It and those that it needs are added to `nodes`. Nothing runs before a node is polled.
-    fn plan(&self, id: &str, nodes: &mut HashMap<RequestId, Node>) -> Result<Node, RequestError> {
-        // Held for the whole plan, so that it is made of one state of the registry. A request that is replaced between
-        // the order and its node could need a request that has no node.
-        let requests = lock(&self.parts.requests);
-        let needs = |id: &str| requests.get(id).map(|entry| entry.spec.needs.clone());
-        for id in graph::order(&id.to_owned(), needs)? {
-            // Made by an earlier id of the batch.
-            if nodes.contains_key(&id) {
-                continue;
-            }
-            // In this order the nodes of all needs exist.
-            let entry = Arc::clone(&requests[&id]);
-            let needs = entry.spec.needs.iter().map(|id| (id.clone(), nodes[id].clone()));
-            let needs: Vec<_> = needs.map(|(id, node)| needed(id, node)).collect();
-            let parts = Arc::clone(&self.parts);
-            let node = async move {
-                // All at once. The first failure decides, and the node stops waiting for its other needs.
-                try_join_all(needs).await?;
-                parts.answer(entry).await
-            };
-            nodes.insert(id, node.boxed().shared());
-        }
-        Ok(nodes[id].clone())
-    }
-}
-
-/// The answer of a need. Its error names the need: the caller knows which of many requests has failed.
-async fn needed(id: RequestId, node: Node) -> Result<Done, RequestError> {
-    let failed = |error| RequestError::DependencyFailed { id, source: Arc::new(error) };
-    node.await.map_err(failed)
 }
 
 /// Locks, also after a panic: no foreign code runs under these locks, so what they guard is whole.

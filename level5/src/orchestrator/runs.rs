@@ -5,7 +5,6 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -16,11 +15,12 @@ use level3::retry::Jitter;
 use level4::http_client::{HttpError, Response, Transport, TransportError};
 use level4::single_flight::SingleFlight;
 use level4::ttl_cache::TtlCache;
-use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout, timeout_at};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::figures::{Attempts, Minute};
-use super::key::Key;
+use super::key::{Key, RunKey};
+use super::ranks::{Priority, Ranks};
 use super::retries::Retries;
 use super::slots::Slots;
 use super::{Done, Origin, RequestError, RequestId, Settings, Spec, lock};
@@ -37,13 +37,18 @@ pub(super) struct Parts<T> {
     pub(super) slots: Slots,
     /// Counts until the task takes it at the end of each minute.
     pub(super) minute: Mutex<Minute>,
+    /// Wakes the task with the first result of a minute: only a minute with results can change the limit. Apart from
+    /// the parts, since the task waits for it while it holds none of them.
+    pub(super) begins: Arc<Notify>,
     /// The limit of the slots, for readers. After the start only the task changes both.
     pub(super) limit: watch::Sender<usize>,
     /// Only a place for copies: it fetches nothing itself, so `Infallible`.
     pub(super) copies: TtlCache<Key, Response, Infallible>,
     /// The runs under way that a caller can join. They own these parts, and the map has weak references to them, so
     /// there is no cycle that keeps the parts alive.
-    pub(super) runs: SingleFlight<Key, (Response, u32), RequestError>,
+    pub(super) runs: SingleFlight<RunKey, (Response, u32), Ended>,
+    /// The callers of these runs, whose priorities decide about the run's place in the line.
+    pub(super) ranks: Ranks,
 }
 
 /// A registered request. A run owns it, so a request that is replaced meanwhile ends with the rules that it began with.
@@ -52,15 +57,25 @@ pub(super) struct Entry {
     pub(super) attempts: Mutex<Attempts>,
 }
 
+/// How a run ended without an answer. The two are apart because a caller that has joined the run shares its failure and
+/// not its time: both may look like a timeout.
+#[derive(Debug, Clone)]
+pub(super) enum Ended {
+    /// The time of the caller that began the run is over.
+    OutOfTime,
+    /// The request failed, for all callers of the run.
+    Failed(RequestError),
+}
+
 impl<T: Transport> Parts<T> {
     /// The answer to one request: a copy, the server's, or an old copy.
     pub(super) async fn answer(self: Arc<Self>, entry: Arc<Entry>) -> Result<Done, RequestError> {
         let began = Instant::now();
-        let key = Key::of(&entry.spec);
+        let key = RunKey::of(&entry.spec);
         // The cache also returns copies that are past the `ttl`: a fresh one answers here, and an old one is of use
         // below.
-        let copy = |key: &Option<Key>| {
-            key.as_ref().filter(|key| key.cacheable).and_then(|key| self.copies.get(key))
+        let copy = |key: &Option<RunKey>| {
+            key.as_ref().filter(|key| key.cacheable).and_then(|key| self.copies.get(&key.request))
         };
         if let Some(hit) = copy(&key).filter(|hit| hit.fresh) {
             let (latency, origin) = (began.elapsed(), Origin::Cache { age: hit.age });
@@ -85,36 +100,30 @@ impl<T: Transport> Parts<T> {
     async fn ask(
         self: &Arc<Self>,
         entry: Arc<Entry>,
-        key: Option<Key>,
+        key: Option<RunKey>,
         began: Instant,
     ) -> Result<(Response, u32), RequestError> {
         // A timeout such as `Duration::MAX` is accepted, and a sum that overflows would panic.
         let deadline = began.checked_add(entry.spec.timeout).unwrap_or_else(|| began + CENTURY);
+        // As long as this caller waits, a run that it has begun or joined has at least its priority.
+        let priority = entry.spec.priority;
+        let caller = key.as_ref().map(|key| self.ranks.join(key, priority));
         loop {
-            // Whether the run is this caller's own: the single flight calls `work` only for the caller that begins a
-            // run. `Relaxed`: the flag is read after the run has ended, and the shared future orders the two.
-            let own = Arc::new(AtomicBool::new(key.is_none()));
-            let run = Arc::clone(self).attempts(Arc::clone(&entry), key.clone(), deadline);
+            let rank = caller.as_ref().map_or_else(|| Priority::fixed(priority), |it| it.run());
+            let run = Arc::clone(self).attempts(Arc::clone(&entry), key.clone(), rank, deadline);
             let ended = match key.clone() {
-                Some(key) => {
-                    let begins = Arc::clone(&own);
-                    let work = move || {
-                        begins.store(true, Ordering::Relaxed);
-                        run
-                    };
-                    // A joined run may last longer than this caller's time: then this caller leaves, and the run goes
-                    // on.
-                    timeout_at(deadline, self.runs.run(key, work)).await
-                }
+                // A joined run may last longer than this caller's time: then this caller leaves, and the run goes on.
+                Some(key) => timeout_at(deadline, self.runs.run(key, move || run)).await,
                 None => Ok(run.await),
             };
             match ended {
-                Err(_) => return Err(RequestError::Timeout),
-                // Another caller's run has used up that caller's time. This caller still has some and tries again: it
-                // begins a run of its own, or joins that of another such caller.
-                Ok(Err(RequestError::Timeout))
-                    if !own.load(Ordering::Relaxed) && Instant::now() < deadline => {}
-                Ok(answer) => return answer,
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(Ended::Failed(error))) => return Err(error),
+                // Another caller's run has used up that caller's time: a run of this caller's own ends with this
+                // deadline. This caller still has time and tries again: it begins a run, or joins that of another such
+                // caller.
+                Ok(Err(Ended::OutOfTime)) if Instant::now() < deadline => {}
+                Ok(Err(Ended::OutOfTime)) | Err(_) => return Err(RequestError::Timeout),
             }
         }
     }
@@ -123,22 +132,22 @@ impl<T: Transport> Parts<T> {
     async fn attempts(
         self: Arc<Self>,
         entry: Arc<Entry>,
-        key: Option<Key>,
+        key: Option<RunKey>,
+        rank: Priority,
         deadline: Instant,
-    ) -> Result<(Response, u32), RequestError> {
+    ) -> Result<(Response, u32), Ended> {
         let run = async {
             let spec = &entry.spec;
             // A second `POST` may be a second order, also if the first had no answer: the server may have received it.
             let again = spec.retryable && spec.request.method.is_idempotent();
             let mut attempt = 1;
             loop {
-                let error = match self.attempt(&entry, deadline).await {
+                let error = match self.attempt(&entry, rank.clone(), deadline).await {
                     Ok(response) => {
                         // Kept inside the run and not by its callers: an answer is kept once, when it arrives. A caller
                         // that is polled late cannot put it over a newer one.
-                        if let Some(key) = key.filter(|key| key.cacheable && may_be_kept(&response))
-                        {
-                            self.copies.put(key, response.clone());
+                        if let Some(key) = key.filter(|key| key.cacheable) {
+                            self.keep(key.request, &response);
                         }
                         return Ok((response, attempt));
                     }
@@ -146,26 +155,53 @@ impl<T: Transport> Parts<T> {
                 };
                 // The slot of the attempt is free again: `attempt` has returned.
                 let wait = self.retries.wait(&error, attempt, self.jitter.unit());
-                let Some(wait) = wait.filter(|_| again) else { return Err(error.into()) };
+                let Some(wait) = wait.filter(|_| again) else {
+                    // The deadline also ends the last attempt. That is no failure of the request: a caller with more
+                    // time may still have an answer.
+                    let timed_out = matches!(error, HttpError::Transport(TransportError::Timeout));
+                    let cut_off = timed_out && Instant::now() >= deadline;
+                    return Err(if cut_off {
+                        Ended::OutOfTime
+                    } else {
+                        Ended::Failed(error.into())
+                    });
+                };
                 sleep(wait).await;
                 attempt += 1;
             }
         };
         // A run ends with the time of the caller that began it, also while others wait for it: they have time left and
         // begin one of their own. Without this, they would wait for attempts that have no time at all.
-        let run = async { timeout_at(deadline, run).await.unwrap_or(Err(RequestError::Timeout)) };
+        let run = async { timeout_at(deadline, run).await.unwrap_or(Err(Ended::OutOfTime)) };
         // Nothing of a run that panicked is used afterwards, and the panic has returned the slot on its way through
         // the guard. The single flight would pass the panic on to every caller; as a value it is the error of this
         // request, also in a batch.
         let caught = AssertUnwindSafe(run).catch_unwind().await;
-        caught.unwrap_or_else(|panic| Err(RequestError::Panicked(said(panic.as_ref()))))
+        caught.unwrap_or_else(|panic| {
+            Err(Ended::Failed(RequestError::Panicked(said(panic.as_ref()))))
+        })
+    }
+
+    /// Keeps a copy of the answer, or none.
+    fn keep(&self, key: Key, response: &Response) {
+        if may_be_kept(response) {
+            self.copies.put(key, response.clone());
+        } else {
+            // The old copy goes too: it would stand in for a later failure, although a newer answer was there.
+            self.copies.invalidate(&key);
+        }
     }
 
     /// One attempt, in a slot of its own: a wait between attempts holds none.
-    async fn attempt(&self, entry: &Entry, deadline: Instant) -> Result<Response, HttpError> {
-        let Spec { request, priority, timeout: whole, .. } = &entry.spec;
+    async fn attempt(
+        &self,
+        entry: &Entry,
+        rank: Priority,
+        deadline: Instant,
+    ) -> Result<Response, HttpError> {
+        let Spec { request, timeout: whole, .. } = &entry.spec;
         // `_slot` and not `_`, which would drop the slot at once.
-        let _slot = self.slots.acquire(*priority).await;
+        let _slot = self.slots.acquire(rank).await;
         // After the wait: the line is not the server's latency.
         let began = Instant::now();
         let left = deadline.saturating_duration_since(began);
@@ -178,7 +214,11 @@ impl<T: Transport> Parts<T> {
         };
         let latency = began.elapsed();
         lock(&entry.attempts).record(answer.is_ok(), latency);
-        lock(&self.minute).record(answer.is_ok(), latency);
+        let first = lock(&self.minute).record(answer.is_ok(), latency);
+        // Without the lock: this wakes a task. It keeps the notice while the task is between two waits.
+        if first {
+            self.begins.notify_one();
+        }
         answer
     }
 
@@ -200,19 +240,26 @@ impl<T: Transport> Parts<T> {
 /// The wait of a request whose deadline no clock can hold. Longer than any process lives.
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Adapts the limit each minute, until the last handle is dropped.
-pub(super) async fn adapt<T: Transport>(parts: Weak<Parts<T>>) {
-    let minute = Duration::from_secs(60);
-    let mut ticks = interval_at(Instant::now() + minute, minute);
-    // The default would make up for missed ticks in a burst, after a suspended process wakes up: minutes of no length,
-    // each with too few results.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+/// Adapts the limit at the end of each minute with results, until the last handle is dropped. Minutes count from `start`.
+pub(super) async fn adapt<T: Transport>(
+    parts: Weak<Parts<T>>,
+    begins: Arc<Notify>,
+    start: Instant,
+) {
     loop {
-        ticks.tick().await;
+        // Without results there is no timer, so an idle orchestrator costs nothing.
+        begins.notified().await;
+        sleep_until(start + minutes(start.elapsed())).await;
         // For this step alone; the reference ends before the next wait.
         let Some(parts) = parts.upgrade() else { return };
         parts.adapt();
     }
+}
+
+/// The end of the minute in which this time lies. Not a minute from now: the first result of a minute would move its
+/// end, and a burst each 61 s would never be one minute's.
+const fn minutes(elapsed: Duration) -> Duration {
+    Duration::from_secs((elapsed.as_secs() / 60 + 1) * 60)
 }
 
 /// The answer, if its status is that of a success.

@@ -16,6 +16,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::ranks::Priority;
+
 /// The slots of an orchestrator. A clone is a handle to the same slots: each slot and each place in the line has one,
 /// to return what it holds.
 #[derive(Clone)]
@@ -44,9 +46,10 @@ impl Slots {
         Self(Arc::new(Mutex::new(State { limit, running: 0, line, waiting })))
     }
 
-    /// Waits for a slot. Dropping the future leaves the line.
-    pub(super) async fn acquire(&self, priority: u8) -> Slot {
-        let (place, receiver) = {
+    /// Waits for a slot. A priority that changes meanwhile changes the place in the line. Dropping the future leaves the
+    /// line.
+    pub(super) async fn acquire(&self, mut priority: Priority) -> Slot {
+        let (place, mut receiver) = {
             let mut state = self.lock();
             // A free slot alone is not enough: after the limit has risen, and before the line is served, a caller that
             // has just arrived would go ahead of those that wait.
@@ -58,15 +61,27 @@ impl Slots {
             // served and before it is polled drops the slot with its receiver, which passes it on. A wake-up would be
             // lost.
             let (sender, receiver) = oneshot::channel();
-            let number = state.line.join(priority, Instant::now());
+            let number = state.line.join(priority.now(), Instant::now());
             state.waiting.insert(number, sender);
-            (Place { slots: self.clone(), number, priority }, receiver)
+            (Place { slots: self.clone(), number }, receiver)
         };
-        // A sender leaves the map only with a slot, or with its `Place`, which this future owns. So the channel is not
-        // closed while this future waits.
-        let slot = receiver.await.expect("a place in the line ends with a slot");
-        drop(place);
-        slot
+        loop {
+            tokio::select! {
+                // First the slot: with one, the priority is of no use any more.
+                biased;
+                slot = &mut receiver => {
+                    // A sender leaves the map only with a slot, or with its `Place`, which this future owns. So the
+                    // channel is not closed while this future waits.
+                    let slot = slot.expect("a place in the line ends with a slot");
+                    drop(place);
+                    return slot;
+                }
+                () = priority.changed() => {
+                    let priority = priority.now();
+                    self.lock().line.rank(place.number, priority);
+                }
+            }
+        }
     }
 
     /// Changes how many requests may run. Requests that run already go on.
@@ -119,14 +134,13 @@ impl Drop for Slot {
 struct Place {
     slots: Slots,
     number: u64,
-    priority: u8,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.slots.lock();
         // Without effect if the caller was served: `pop` has taken both out.
-        state.line.leave(self.number, self.priority);
+        state.line.leave(self.number);
         let sender = state.waiting.remove(&self.number);
         // The lock first. The sender may be the last owner of the channel, with the waker of the caller in it, and a
         // waker's destructor is foreign code.
@@ -160,21 +174,30 @@ impl Line {
         self.last
     }
 
-    fn leave(&mut self, number: u64, priority: u8) {
-        self.by_arrival.remove(&number);
-        self.by_rank.remove(&(Reverse(priority), number));
+    fn leave(&mut self, number: u64) {
+        if let Some((priority, _)) = self.by_arrival.remove(&number) {
+            self.by_rank.remove(&(Reverse(priority), number));
+        }
+    }
+
+    /// Changes the priority of a member. It keeps its arrival, and so its age. Without effect if it has left.
+    fn rank(&mut self, number: u64, priority: u8) {
+        if let Some((held, _)) = self.by_arrival.get_mut(&number) {
+            self.by_rank.remove(&(Reverse(*held), number));
+            *held = priority;
+            self.by_rank.insert((Reverse(priority), number));
+        }
     }
 
     fn pop(&mut self, now: Instant) -> Option<u64> {
-        let (oldest, (priority, since)) = self.by_arrival.first_key_value()?;
+        let (oldest, (_, since)) = self.by_arrival.first_key_value()?;
         // Age is compared here and not when a timer fires: it matters only in the moment in which a slot is free.
-        let (number, priority) = if now.duration_since(*since) >= self.most_wait {
-            (*oldest, *priority)
+        let number = if now.duration_since(*since) >= self.most_wait {
+            *oldest
         } else {
-            let (priority, number) = self.by_rank.first()?;
-            (*number, priority.0)
+            self.by_rank.first()?.1
         };
-        self.leave(number, priority);
+        self.leave(number);
         Some(number)
     }
 }
@@ -194,5 +217,18 @@ mod tests {
         assert_eq!(line.pop(start + Duration::from_secs(10)), Some(low));
         assert_eq!(line.pop(start + Duration::from_secs(10)), Some(second));
         assert_eq!(line.pop(start), None);
+    }
+
+    #[test]
+    fn a_member_that_is_ranked_anew_keeps_its_age() {
+        let start = Instant::now();
+        let mut line = Line::new(Duration::from_secs(10));
+        let (low, high) = (line.join(1, start), line.join(5, start));
+        line.rank(low, 9);
+        line.rank(high, 2);
+        assert_eq!(line.pop(start), Some(low));
+        // One that has left stays away.
+        line.rank(low, 7);
+        assert_eq!((line.pop(start), line.pop(start)), (Some(high), None));
     }
 }

@@ -12,11 +12,14 @@ impl Core {
     // starter: drop
     /// The dead letters, oldest first.
     pub(in crate::event_processor) fn dead_letters(&self) -> Vec<DeadLetter> {
-        self.dead.values().cloned().collect()
+        // Two sorted maps as one list: a letter that is being restored has its old place.
+        let mut letters: Vec<_> = self.dead.iter().chain(&self.restoring).collect();
+        letters.sort_unstable_by_key(|(number, _)| **number);
+        letters.into_iter().map(|(_, letter)| letter.clone()).collect()
     }
 
     /// Takes the dead letters with these ids out, at most `most` of them, oldest first. Each comes
-    /// [back](Self::put_back) or is [accepted again](Self::redrive).
+    /// [back](Self::put_back), is [restored](Self::restore) or is [accepted again](Self::redrive).
     pub(in crate::event_processor) fn pick_dead(
         &mut self,
         ids: &[EventId],
@@ -47,9 +50,18 @@ impl Core {
 
     /// Puts a dead letter that was taken out into the list again. Returns whether a place is free.
     pub(in crate::event_processor) fn put_back(&mut self, number: u64, letter: DeadLetter) -> bool {
+        self.restoring.remove(&number);
         // Under its old number: with a new one it would stand behind younger letters, and `redrive` takes the oldest.
         self.dead.insert(number, letter);
         self.leave()
+    }
+
+    /// Takes back dead letters that the journal may have as pending by now. They keep their places below the threshold,
+    /// so that a shutdown waits for the record, and are put back after it: redriven before, they could be delivered,
+    /// and the late record would make them dead again.
+    pub(in crate::event_processor) fn restore(&mut self, letters: Vec<(u64, DeadLetter)>) {
+        self.restoring.extend(letters.iter().cloned());
+        self.restored.extend(letters);
     }
 
     /// Makes a dead letter that was taken out pending again, with all its attempts.

@@ -95,11 +95,16 @@ pub async fn a_partial_batch_goes_at_its_time(cx: Cx) -> Outcome {
     cx.settle().await;
     ensure_eq!(services.count(), 1, "batches when the third event has come");
     // An event that is sent again goes at once. Those that come afterwards wait for one another as before.
+    // Another one is on its way all the time: the service has something to do.
     let (services, book) = (Services::new(&cx, 10), Book::new(&cx));
-    services.next("one", [(10, Answer::unavailable())]);
+    services.next("one", [(60_000, Answer::All), (10, Answer::unavailable())]);
     let breaker = Config::default().breaker;
     let config = Config { batch_size: nz(100), flush: ms(1000), breaker, ..one_by_one() };
+    let send_timeout = ms(100_000);
+    let config = Config { batches_in_flight: nz(2), send_timeout, ..config };
     let processor = start(&cx, config, &services, &book).await?;
+    accept(&cx, &processor, event("slow", "one", Priority::High)).await?;
+    sleep(ms(1500)).await;
     accept(&cx, &processor, event("again", "one", Priority::High)).await?;
     sleep(ms(5000)).await;
     ensure_eq!(
@@ -114,7 +119,7 @@ pub async fn a_partial_batch_goes_at_its_time(cx: Cx) -> Outcome {
     }
     sleep(ms(3000)).await;
     let after: Vec<_> =
-        services.to("one").into_iter().skip(2).map(|(at, id)| (at - begin, id)).collect();
+        services.to("one").into_iter().skip(3).map(|(at, id)| (at - begin, id)).collect();
     ensure_eq!(after, [(1000, "a b".to_owned())], "an event was sent again and is delivered; then two more come, 300 ms apart, with a time of 1000 ms for a batch: the batches (time, events)"; help = "only the event that had to wait for something else goes at once, not all that come to its service later");
     what_full_batches_leave(&cx).await
 }
@@ -300,5 +305,14 @@ pub async fn several_batches_on_the_way(cx: Cx) -> Outcome {
             ensure!(at == expected, "{} events for `{to}`, which takes 100 ms, {limit} at once: they were sent at {} ms", limit * 3, grader_kit::short(&format!("{at:?}")); expected = grader_kit::short(&format!("{expected:?}")), help = HELP);
         }
     }
+    // A batch that has its answer is no longer on its way, also while the journal records the ends of its events.
+    let (services, book) = (Services::new(&cx, 100), Book::new(&cx));
+    let processor = start(&cx, one_by_one(), &services, &book).await?;
+    book.takes(0, 5000);
+    let begin = cx.timeline().now_ms();
+    accept_all(&cx, &processor, ids("a", 4), "one", Priority::Low).await?;
+    sleep(ms(1000)).await;
+    let at: Vec<_> = services.to("one").iter().map(|(at, _)| at - begin).collect();
+    ensure_eq!(at, [0, 100, 200, 300], "4 events, one at once, for a service that takes 100 ms, and a journal that takes 5 s to record an end: when they were sent"; help = HELP);
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! Shutdown, drops, panics, and what is left afterwards.
 
+use std::num::NonZeroU32;
 use std::pin::pin;
 
 use futures::FutureExt as _;
 use futures::future::join;
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms, scarce};
+use level5::event_processor::retry::Backoff;
 use level5::event_processor::{Ack, Config, End, Rejected};
 use level5::priority_queue::Priority;
 use tokio::time::sleep;
@@ -74,9 +76,46 @@ pub async fn shuts_down_in_order(cx: Cx) -> Outcome {
     let (answer, report) = cx.call(SHUTDOWN, both).await?.value;
     sleep(ms(1000)).await;
     let (times, left) = (services.times("written"), report.left.len());
-    let kept = if answer.is_ok() { times + left == 1 } else { times + left == 0 };
-    ensure!(kept && book.holds("written") == (left == 1), "a shutdown with time for everything begins while the journal writes an event: ingest returns {answer:?}, the event was sent {times} times, and the report leaves {left} events";
-        expected = "an event that is accepted is delivered, or left", help = "the shutdown has ended when no place is taken: an event that is written to the journal has one");
+    ensure!(times == usize::from(answer.is_ok()) && left == 0 && !book.holds("written"), "a shutdown with time for everything begins while the journal writes an event: ingest returns {answer:?}, the event was sent {times} times, and the report leaves {left} events";
+        expected = "an event that is accepted is delivered: there is time", help = "the shutdown has ended when no place is taken: an event that is written to the journal has one");
+    names_what_is_being_written(&cx).await
+}
+
+/// A shutdown whose deadline passes while the journal writes.
+async fn names_what_is_being_written(cx: &Cx) -> Outcome {
+    const HELP: &str = "keep what is being written where the report finds it, from its admission until the journal has answered: a process that ends now may leave it in the journal";
+    let (services, book) = (Services::new(cx, 10), Book::new(cx));
+    services.next("hangs", [(0, Answer::Hang)]);
+    let processor = start(cx, one_by_one(), &services, &book).await?;
+    // Neither is there any more: the journal refuses one, and has forgotten the other.
+    book.fails(1, 0);
+    drop(cx.call(INGEST, processor.ingest(event("refused", "one", Priority::Low))).await?);
+    book.takes(100, 0);
+    let call = processor.ingest(event("withdrawn", "one", Priority::Low));
+    drop(cx.call(INGEST, tokio::time::timeout(ms(50), call)).await?);
+    sleep(ms(50)).await;
+    book.takes(0, 0);
+    accept(cx, &processor, event("hangs", "hangs", Priority::Low)).await?;
+    let deadline = cx.draw().between(100..=900);
+    book.takes(1000, 0);
+    let writes = async {
+        let writes = processor.ingest(event("first", "one", Priority::Low));
+        let second = async {
+            sleep(ms(10)).await;
+            processor.ingest(event("second", "one", Priority::Critical)).await
+        };
+        join(writes, second).await
+    };
+    let closes = async {
+        sleep(ms(20)).await;
+        let report = processor.shutdown(ms(deadline)).await;
+        report.left.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let ((first, second), left) = cx.call(SHUTDOWN, join(writes, closes)).await?.value;
+    let accepted = ["first", "second"].into_iter().zip([first.is_ok(), second.is_ok()]);
+    let accepted = accepted.filter_map(|(id, ok)| ok.then_some(id));
+    let expected: Vec<_> = ["hangs"].into_iter().chain(accepted).collect();
+    ensure_eq!(left, expected, "one event hangs, and the journal writes two others for a second, when a shutdown has its deadline after {deadline} ms; their calls return {first:?} and {second:?}: the events that the report names"; help = HELP);
     Ok(())
 }
 
@@ -238,7 +277,11 @@ pub async fn idle_costs_nothing(cx: Cx) -> Outcome {
 
 pub async fn keeps_nothing_of_what_has_ended(cx: Cx) -> Outcome {
     let (services, book) = (
-        Services::scripted(&cx, |_, events| {
+        Services::scripted(&cx, |to, events| {
+            // Services of which each is called once, and of which some fail.
+            if ["20", "40", "80", "00"].iter().any(|end| to.ends_with(end)) {
+                return (1, Answer::unavailable());
+            }
             let acks = events.iter().map(|event| {
                 if event.id.as_str().ends_with('7') {
                     Ack::Reject("no".to_owned())
@@ -251,7 +294,12 @@ pub async fn keeps_nothing_of_what_has_ended(cx: Cx) -> Outcome {
         Book::new(&cx),
     );
     let config =
-        Config { dead_letters: 10, remembered_ids: 100, batch_size: nz(10), ..one_by_one() };
+        Config { dead_letters: 10, remembered_ids: 30, batch_size: nz(10), ..one_by_one() };
+    // A failed event is dead at once.
+    let config = Config {
+        retry: Backoff::new(ms(1), 1.0, ms(1), NonZeroU32::MIN).unwrap_or_default(),
+        ..config
+    };
     let processor = start(&cx, config, &services, &book).await?;
     services.forget();
     book.forget();

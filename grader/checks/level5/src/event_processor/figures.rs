@@ -7,8 +7,8 @@ use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
 use level5::event_processor::breaker::{BreakerConfig, BreakerConfigError, Trip};
 use level5::event_processor::retry::Backoff;
 use level5::event_processor::{
-    Ack, Batch, Config, ConfigError, Encoding, Event, EventId, Processor, Rejected, Service,
-    StartError,
+    Ack, Batch, Config, ConfigError, DecodeError, Encoding, Event, EventId, Processor, Rejected,
+    Service, StartError,
 };
 use level5::priority_queue::Priority;
 use tokio::time::{Duration, sleep};
@@ -199,6 +199,54 @@ async fn redrives_all_or_none(cx: &Cx) -> Outcome {
     let count = cx.call(REDRIVE, processor.redrive(&all)).await?.value;
     sleep(ms(1000)).await;
     ensure!(count == Ok(2) && figures(&processor).delivered == 4, "a call of redrive was dropped, and another one returns {count:?}; {} of 4 events are delivered", figures(&processor).delivered; expected = "Ok(2), and all");
+    the_journal_knows_what_was_dropped(cx, dropped_at).await
+}
+
+/// A call of `redrive` that is dropped when the journal has the letters as pending already.
+async fn the_journal_knows_what_was_dropped(cx: &Cx, dropped_at: u64) -> Outcome {
+    const HELP: &str = "a journal whose `append` is dropped may have written: tell it `Dead` again, as an `ingest` that is dropped tells it `Withdrawn`";
+    let (services, book) = (Services::new(cx, 0), Book::new(cx));
+    services.next("one", (0..3).map(|_| (0, Answer::Acks(vec![Ack::Reject("no".to_owned())]))));
+    let processor = start(cx, one_by_one(), &services, &book).await?;
+    accept_all(cx, &processor, ids("e", 3), "one", Priority::Low).await?;
+    sleep(ms(100)).await;
+    book.takes(100, 0);
+    book.writes_first(true);
+    let wanted = ["e0", "e1"].map(EventId::new);
+    let gone = tokio::time::timeout(ms(dropped_at), processor.redrive(&wanted));
+    let gone = cx.call(REDRIVE, gone).await?.value.is_err();
+    ensure!(gone, "the journal takes 100 ms, and redrive is ready before {dropped_at} ms");
+    book.takes(0, 0);
+    book.writes_first(false);
+    sleep(ms(1000)).await;
+    ensure_eq!(dead(&processor), ids("e", 3), "the letters after a call of redrive that was dropped when the journal had written"; help = "they are dead letters as before");
+    let pending = book.pending();
+    ensure!(pending.is_empty(), "a call of redrive was dropped when the journal had written, and a second later the processor has the letters {:?}, and the journal has {pending:?} as pending", dead(&processor); expected = "none: the next processor would send what is a dead letter here", help = HELP);
+    cx.call_fn("drop", move || drop(processor)).await?;
+    let next = Services::new(cx, 0);
+    let processor = start(cx, one_by_one(), &next, &book).await?;
+    sleep(ms(60_000)).await;
+    let mut letters = dead(&processor);
+    letters.sort();
+    ensure!(letters == ids("e", 3) && next.count() == 0, "a call of redrive was dropped when the journal had written; the next processor that starts with the journal has the letters {letters:?}, and has sent {} batches", next.count(); expected = "the same three letters, and none is sent", help = HELP);
+    Ok(())
+}
+
+/// A small body that stands for a large batch.
+fn reads_no_more_than_its_limit() -> Outcome {
+    const LIMIT: usize = Batch::MOST_BYTES;
+    for (length, fits) in [(LIMIT - 4096, true), (LIMIT, false)] {
+        let large = Event { data: vec![0; length].into(), ..event("e", "one", Priority::Low) };
+        let body = Batch::new(vec![Arc::new(large)], Encoding::Gzip).encode();
+        let read = Batch::decode(&body, Encoding::Gzip);
+        let seen = read.map(|batch| batch.events().len());
+        let observed = grader_kit::short(&format!("{seen:?}"));
+        if fits {
+            ensure!(seen == Ok(1), "a compressed body of {} bytes has an event with {length} bytes of data, and decode returns {observed}", body.len(); expected = format!("the event: the limit is {LIMIT} bytes"));
+        } else {
+            ensure!(seen == Err(DecodeError::TooLong), "a compressed body of {} bytes has an event with {length} bytes of data, and decode returns {observed}", body.len(); expected = "DecodeError::TooLong: a sender must not choose how much memory its reader needs", help = "`Read::take` with the limit and one byte more");
+        }
+    }
     Ok(())
 }
 
@@ -247,6 +295,7 @@ pub async fn a_batch_decodes(cx: Cx) -> Outcome {
         let similar: Vec<_> = ids("event-", 100).iter().map(|id| Arc::new(event(id, "analytics", Priority::Low))).collect();
         let plain = Batch::new(similar.clone(), Encoding::Plain).encode().len();
         let packed = Batch::new(similar, Encoding::Gzip).encode().len();
+        reads_no_more_than_its_limit()?;
         ensure!(packed * 2 < plain, "100 similar events are {plain} bytes as Plain and {packed} as Gzip"; expected = "less than half of it", help = "compress the batch as a whole");
         Ok(())
     })

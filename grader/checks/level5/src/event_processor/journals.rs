@@ -1,5 +1,6 @@
 //! The journal, and what it is told.
 
+use std::io;
 use std::sync::Arc;
 
 use futures::future::join;
@@ -89,8 +90,11 @@ pub async fn journal_first(cx: Cx) -> Outcome {
     for (index, id) in ["x", "y"].into_iter().enumerate() {
         let priority = [Priority::Critical, Priority::Low][index];
         let answer = cx.call(INGEST, processor.ingest(event(id, "mail", priority))).await?.value;
-        let error = JournalError("append: the disk is full".to_owned());
-        ensure!(answer == Err(Rejected::Journal(error)), "the journal fails, and ingest returns {answer:?}"; expected = "Rejected::Journal, with its error", help = HELP);
+        let cause = match &answer {
+            Err(Rejected::Journal(error @ JournalError::Full(_))) => error.cause::<io::Error>(),
+            _ => None,
+        };
+        ensure!(cause.is_some_and(|it| it.kind() == io::ErrorKind::StorageFull), "the journal fails with `JournalError::Full` and an `io::Error` in it, and ingest returns {answer:?}"; expected = "Rejected::Journal, with its error", help = HELP);
     }
     sleep(ms(60_000)).await;
     ensure!(services.times("x") + services.times("y") == 0 && figures(&processor).accepted == before, "the journal did not take two events; sent: {}", services.shown(); expected = "neither is sent or counted", help = HELP);

@@ -148,6 +148,22 @@ pub async fn sends_twice_only_what_may_be(cx: Cx) -> Outcome {
         cx.call(RUN, orchestrator.run("a")).await?;
         ensure_eq!(server.count(), expected, "a {method} with `retryable: {retryable}` fails once with 500: how often it was sent"; help = "only what is retryable and idempotent is sent again");
     }
+    // Equal requests at the same time, of which one may be sent again.
+    for patient_first in [true, false] {
+        let server = Server::new(100);
+        let orchestrator = made(&cx, &server).await?;
+        for (id, retryable) in [("once", false), ("again", true)] {
+            let spec = Spec { cacheable: true, ..with(Method::GET, retryable) };
+            register(&cx, &orchestrator, id, spec).await?;
+        }
+        server.next(&url("a"), [Ends::With(100, 500), Ends::With(100, 500)]);
+        let (first, second) = if patient_first { ("again", "once") } else { ("once", "again") };
+        let both = async { futures::join!(orchestrator.run(first), orchestrator.run(second)) };
+        let (one, two) = cx.call(RUN, both).await?.value;
+        let (again, once) = if patient_first { (one, two) } else { (two, one) };
+        let observed = (once.is_ok(), again.is_ok());
+        ensure_eq!(observed, (false, true), "two equal GETs at once, the server fails twice, and of `{first}`, which came first, and `{second}` only `again` is retryable: whether `once` and `again` have an answer"; help = "each of them has its own rule: a call that is sent again is not shared with one that is not");
+    }
     Ok(())
 }
 
@@ -174,11 +190,12 @@ pub async fn the_timeout_is_the_whole_time(cx: Cx) -> Outcome {
         ensure_eq!(server.running(), 0, "{name}: calls on their way after the timeout"; help = "what the deadline ends is dropped");
     }
     // Two ids of one request share a call, and each has its own time.
-    for hasty_first in [true, false] {
+    for (hasty_first, retryable) in [(true, true), (false, true), (true, false), (false, false)] {
         let server = Server::new(1000);
         let orchestrator = made(&cx, &server).await?;
         for (id, timeout) in [("hasty", 500), ("patient", 5000)] {
-            register(&cx, &orchestrator, id, Spec { timeout: ms(timeout), ..spec("a") }).await?;
+            let spec = Spec { timeout: ms(timeout), retryable, ..spec("a") };
+            register(&cx, &orchestrator, id, spec).await?;
         }
         let timed = async |id: &str| {
             let answer = orchestrator.run(id).await;
@@ -194,7 +211,7 @@ pub async fn the_timeout_is_the_whole_time(cx: Cx) -> Outcome {
         };
         let (hasty, patient) = cx.call(RUN, both).await?.value;
         let first = if hasty_first { "hasty" } else { "patient" };
-        ensure_eq!(hasty, (false, 500), "two ids of one request with timeouts of 500 and 5000 ms, an answer takes 1000 ms, and the {first} one came first: whether the one with 500 ms has an answer, and when"; help = "the time belongs to the caller, and not to the call that it joins");
+        ensure_eq!(hasty, (false, 500), "two ids of one request (`retryable: {retryable}`) with timeouts of 500 and 5000 ms, an answer takes 1000 ms, and the {first} one came first: whether the one with 500 ms has an answer, and when"; help = "the time belongs to the caller, and not to the call that it joins");
         ensure!(patient.0 && patient.1 <= 2000, "the same, and the one with 5000 ms: whether it has an answer, and when: {patient:?}"; expected = "an answer at 1000 ms, or at 1500 ms after a call of its own", help = "a call that ends with the time of another caller is no answer for one that has time left");
     }
     Ok(())

@@ -4,7 +4,7 @@ use futures::future::join_all;
 use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, list, ms};
 use http::{HeaderName, HeaderValue, Method};
 use level5::orchestrator::Spec;
-use level5::orchestrator::http_client::Request;
+use level5::orchestrator::http_client::{Request, TransportError};
 use tokio::time::sleep;
 
 use super::fakes::{Ends, Server};
@@ -104,6 +104,58 @@ pub async fn equal_requests_share_a_call(cx: Cx) -> Outcome {
         cx.call(RUN, join_all([orchestrator.run("a"), orchestrator.run("b")])).await?;
         ensure_eq!(server.count(), 2, "two requests at once, of which the second has {what}: calls"; help = "only requests that are equal in method, URL, all values of all headers, and body share a call");
     }
+    a_failure_is_shared(&cx).await
+}
+
+/// A failure is the answer of all callers of a call, also one that looks like the end of a caller's time.
+async fn a_failure_is_shared(cx: &Cx) -> Outcome {
+    const HELP: &str = "a caller that has joined a call shares its failure: only when the time of the caller that began it is over, and its own is not, it goes on";
+    let no_answer = |error: TransportError| vec![Ends::NoAnswer(error); 9];
+    // Whether it is sent again, what the server does, how often it is sent, and the result.
+    let cases = [
+        (false, "404", vec![Ends::With(100, 404); 9], 1, "status 404"),
+        (false, "503", vec![Ends::With(100, 503); 9], 1, "status 503"),
+        (
+            false,
+            "a timeout of the transport",
+            no_answer(TransportError::Timeout),
+            1,
+            "no answer in time",
+        ),
+        (
+            true,
+            "a timeout of the transport each time",
+            no_answer(TransportError::Timeout),
+            4,
+            "no answer in time",
+        ),
+        (false, "a panic", vec![Ends::Panic; 9], 1, "a panic"),
+        // The first answer is quick, so an attempt has the half of the whole time.
+        (
+            false,
+            "no answer, after a quick one",
+            vec![Ends::With(10, 200), Ends::With(86_400_000, 200)],
+            2,
+            "no answer in time",
+        ),
+    ];
+    for (retryable, what, script, calls, answer) in cases {
+        let server = Server::new(100);
+        let orchestrator = made(cx, &server).await?;
+        let spec = Spec { retryable, cacheable: false, ..spec("a") };
+        for id in ["a", "b"] {
+            register(cx, &orchestrator, id, spec.clone()).await?;
+        }
+        let quick = matches!(script.first(), Some(Ends::With(10, _)));
+        server.next(&url("a"), script);
+        if quick {
+            run(cx, &orchestrator, "a").await?;
+        }
+        let both = join_all(["a", "a", "b"].map(|id| orchestrator.run(id)));
+        let answers: Vec<_> = cx.call(RUN, both).await?.value.iter().map(shown).collect();
+        ensure_eq!(server.count(), calls, "three equal requests at once with `retryable: {retryable}`, and the server has {what}: calls"; help = HELP);
+        ensure_eq!(answers, [answer; 3], "three equal requests at once with `retryable: {retryable}`, and the server has {what}: their answers"; help = HELP);
+    }
     Ok(())
 }
 
@@ -142,7 +194,8 @@ pub async fn a_call_lives_as_long_as_its_callers(cx: Cx) -> Outcome {
     let before = server.count();
     sleep(ms(3_600_000)).await;
     ensure_eq!(server.count(), before, "the caller has left during the wait for a retry: calls an hour later"; help = "what waits is dropped with its caller");
-    leaves_with_its_slot(&cx).await
+    leaves_with_its_slot(&cx).await?;
+    super::graph::a_failed_need_leaves_others(&cx).await
 }
 
 /// Callers in the line that leave: before there is a slot for them, and right after one was handed to them, before
@@ -216,6 +269,27 @@ pub async fn an_old_copy_stands_in(cx: Cx) -> Outcome {
     }
     server.next(&url("none"), [Ends::With(0, 503)]);
     ensure_eq!(run(&cx, &orchestrator, "none").await?, "status 503", "503, and there is no copy"; help = HELP);
+    an_answer_that_is_not_stored(&cx).await
+}
+
+/// What the server does not want to be stored is no copy, and ends the one that is there.
+async fn an_answer_that_is_not_stored(cx: &Cx) -> Outcome {
+    const HELP: &str = "an answer with `no-store` is not kept, and the copy that it replaces goes: an old copy must not stand in when a newer answer was there";
+    for control in ["no-store", "max-age=0, No-Store"] {
+        let server = Server::new(0);
+        let orchestrator = made(cx, &server).await?;
+        register(cx, &orchestrator, "a", Spec { retryable: false, ..spec("a") }).await?;
+        run(cx, &orchestrator, "a").await?;
+        // The copy is old by now.
+        sleep(ms(300_000)).await;
+        for number in [2, 3] {
+            server.next(&url("a"), [Ends::Controlled(control)]);
+            let expected = format!("answer {number} after 1 attempts");
+            ensure_eq!(run(cx, &orchestrator, "a").await?, expected, "beside an old copy the server answers with `Cache-Control: {control}` each time"; help = HELP);
+        }
+        server.next(&url("a"), [Ends::With(0, 503)]);
+        ensure_eq!(run(cx, &orchestrator, "a").await?, "status 503", "answer 1 was kept and is old, answers 2 and 3 had `Cache-Control: {control}`, and the server answers with 503"; help = HELP);
+    }
     Ok(())
 }
 

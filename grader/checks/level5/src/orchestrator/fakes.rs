@@ -14,6 +14,8 @@ pub enum Ends {
     With(u64, u16),
     /// This status with `Retry-After`, in seconds.
     After(u16, u64),
+    /// 200 with `Cache-Control` of this value.
+    Controlled(&'static str),
     NoAnswer(TransportError),
     Panic,
 }
@@ -109,6 +111,12 @@ impl Transport for Server {
             Ends::After(status, seconds) => {
                 let mut answer = response(status, "later");
                 answer.headers.insert(http::header::RETRY_AFTER, HeaderValue::from(seconds));
+                Ok(answer)
+            }
+            Ends::Controlled(value) => {
+                let mut answer = response(200, &format!("answer {number}"));
+                let value = HeaderValue::from_static(value);
+                answer.headers.insert(http::header::CACHE_CONTROL, value);
                 Ok(answer)
             }
             Ends::NoAnswer(error) => Err(error),

@@ -173,3 +173,57 @@ pub async fn one_id_twice_is_one_call(cx: Cx) -> Outcome {
     ensure_eq!(server.count(), 2, "how many calls there were"; help = "all ids of a batch share one plan");
     Ok(())
 }
+
+/// A batch in which a need fails while another one of the same request is on its way or in the line: that one is
+/// dropped, or goes on for another request of the batch that wants it.
+pub async fn a_failed_need_leaves_others(cx: &Cx) -> Outcome {
+    const HELP: &str = "in a batch, drop a request that no other one waits for any more, and go on polling one that a later group wants: a future that is kept and not polled holds its slot";
+    // The slots, and how a later request of the batch wants what is left behind.
+    for (limit, later) in [(1, None), (1, Some("other")), (1, Some("needs")), (2, None)] {
+        let server = Server::new(100);
+        let orchestrator = with(cx, &server, super::line::fixed(limit)).await?;
+        // Ids beyond the first group, so that the one that wants `other` comes later.
+        let ids = ["first", "a", "b", "c", "d", "e"].iter().copied().chain(later);
+        let ids: Vec<String> = ids.map(str::to_owned).collect();
+        for id in ["fails", "other", "a", "b", "c", "d", "e"] {
+            register(cx, &orchestrator, id, needing(id, &[])).await?;
+        }
+        // Through a request in between, which is dropped with it.
+        register(cx, &orchestrator, "between", needing("between", &["other"])).await?;
+        register(cx, &orchestrator, "first", needing("first", &["fails", "between"])).await?;
+        register(cx, &orchestrator, "needs", needing("needs", &["other"])).await?;
+        server.next(&url("fails"), [Ends::With(20, 404)]);
+        // Far beyond all others, where nothing ends it but its callers.
+        let length = if later.is_some() { 100 } else { 50_000 };
+        server.next(&url("other"), [Ends::With(length, 200)]);
+        let answers = cx.call(BATCH, orchestrator.run_batch(&ids)).await?.value;
+        let ended = server.now();
+        let observed = list(answers.iter().map(|(id, answer)| match answer {
+            Ok(_) => format!("{id}: an answer"),
+            Err(_) if id == "first" => "first: a failure".to_owned(),
+            Err(_) => format!("{id}: {}", shown(answer)),
+        }));
+        let expected = list(ids.iter().map(|id| match id.as_str() {
+            "first" => "first: a failure".to_owned(),
+            id => format!("{id}: an answer"),
+        }));
+        let scene = format!(
+            "a batch of {}, {limit} at once: `first` needs `fails`, which fails after 20 ms, and `between`, which needs `other`{}",
+            ids.join(", "),
+            if later == Some("needs") { ", as `needs` does" } else { "" }
+        );
+        ensure_eq!(observed, expected, "{scene}: the answers"; help = HELP);
+        let sent = server.began(&url("other")).len();
+        if later.is_some() {
+            ensure_eq!(sent, 1, "{scene}: how often `other` was sent"; help = HELP);
+        }
+        let others =
+            u64::try_from(ids.len() - 1).unwrap_or_default() + u64::from(later == Some("needs"));
+        let slots = u64::try_from(limit).unwrap_or(1);
+        // Every slot is used from the failure on.
+        let latest = 20 + (others.div_ceil(slots) + 1) * 100;
+        ensure!(ended <= latest, "{scene}: the last answer came after {ended} ms"; expected = format!("within {latest} ms: no slot is held by a request that is not polled"), help = HELP);
+        ensure_eq!(server.running(), 0, "{scene}: calls on their way after the batch"; help = HELP);
+    }
+    Ok(())
+}

@@ -1,5 +1,6 @@
 //! Slots, priorities, the limit and its task.
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,6 +71,57 @@ pub async fn priority_decides_who_is_next(cx: Cx) -> Outcome {
         .map(|id| (line.iter().find(|it| it.1 == id).map_or(0, |it| it.0), id))
         .collect();
     ensure_eq!(show(&observed), show(&line), "one slot: in which order requests were sent"; help = "the highest priority first, and within it the first to arrive");
+    a_shared_call_has_the_highest(&cx).await
+}
+
+/// A call that several callers wait for, of which the first has the lowest priority.
+async fn a_shared_call_has_the_highest(cx: &Cx) -> Outcome {
+    const HELP: &str = "a call has the highest priority of the callers that wait for it at the moment: tell the line when one comes or leaves";
+    let mut draw = cx.draw();
+    let (low, middle, high) = (draw.below(50), draw.between(60..=100), draw.between(110..=255));
+    let priority = |number: u64| u8::try_from(number).unwrap_or(u8::MAX);
+    // Whether the important caller stays, and whether another one as important stays.
+    for (stays, another) in [(true, false), (false, false), (false, true)] {
+        let server = Server::new(100);
+        let orchestrator = with(cx, &server, fixed(1)).await?;
+        for (id, of, rank) in [
+            ("holds", "holds", high),
+            ("low", "shared", low),
+            ("middle", "middle", middle),
+            ("high", "shared", high),
+        ] {
+            register(cx, &orchestrator, id, Spec { priority: priority(rank), ..spec(of) }).await?;
+        }
+        let later = async |at: u64, id: &str| {
+            sleep(ms(at)).await;
+            drop(orchestrator.run(id).await);
+        };
+        let callers = async {
+            // Leaves before the slot is free.
+            let leaves =
+                tokio::time::timeout(ms(if stays { 10_000 } else { 50 }), later(30, "high"));
+            let again = async {
+                if another {
+                    later(40, "high").await;
+                }
+            };
+            let first = later(0, "holds");
+            futures::join!(first, later(10, "low"), later(20, "middle"), leaves, again)
+        };
+        cx.call(RUN, callers).await?;
+        let expected =
+            if stays || another { "holds, shared, middle" } else { "holds, middle, shared" };
+        let who = match (stays, another) {
+            (true, _) => "joins its call",
+            (false, true) => "joins its call and leaves, and another one stays",
+            (false, false) => "joins its call and leaves it while both wait",
+        };
+        // That the callers share the call is what another criterion asks.
+        let mut order = server.order();
+        let mut seen = HashSet::new();
+        order.retain(|id| seen.insert(id.clone()));
+        ensure_eq!(list(order), expected, "one slot that is taken; a request of priority {low} waits, then another one of {middle}; then a caller of priority {high} {who}: what is sent in which order"; help = HELP);
+    }
     Ok(())
 }
 
@@ -220,5 +272,16 @@ pub async fn the_task_ends_with_the_last_handle(cx: Cx) -> Outcome {
     cx.settle().await;
     let left = cx.alive_tasks().saturating_sub(before);
     ensure!(left == 0, "{left} tasks run after the last handle is dropped"; expected = "none", help = "a task ends when its `AbortOnDropHandle` is dropped");
+    // Before any attempt, and after some.
+    let orchestrator = made(&cx, &Server::new(10)).await?;
+    register(&cx, &orchestrator, "a", Spec { cacheable: false, ..spec("a") }).await?;
+    for what in ["nothing was sent", "one request was sent", "two requests were sent"] {
+        cx.pass(ms(120_000)).await;
+        let before = cx.parks();
+        cx.pass(ms(7 * 86_400_000)).await;
+        let wakes = cx.parks() - before;
+        ensure!(wakes < 100, "{what}, and then nothing happens for a week: the thread wakes up {wakes} times"; expected = "a few times, with the timers of the grader", help = "a minute without attempts changes no limit: let the task wait for the first attempt, and then for the end of its minute");
+        run(&cx, &orchestrator, "a").await?;
+    }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! A journal that notes each call.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use grader_kit::{Cx, Timeline, lock, ms};
@@ -21,6 +22,8 @@ struct Pages {
     /// So many of the next calls fail.
     append_fails: usize,
     done_fails: usize,
+    /// `append` writes before it takes its time.
+    writes_first: bool,
     quiet: bool,
 }
 
@@ -44,6 +47,7 @@ impl Book {
             done_takes: 0,
             append_fails: 0,
             done_fails: 0,
+            writes_first: false,
             quiet: false,
         };
         Self { pages: Arc::new(Mutex::new(pages)), timeline: cx.timeline().clone() }
@@ -59,6 +63,11 @@ impl Book {
     pub fn fails(&self, append: usize, done: usize) {
         let mut pages = lock(&self.pages);
         (pages.append_fails, pages.done_fails) = (append, done);
+    }
+
+    /// Whether the next calls of `append` write before they take their time: one that is dropped has written.
+    pub fn writes_first(&self, first: bool) {
+        lock(&self.pages).writes_first = first;
     }
 
     /// From now on nothing is kept or noted.
@@ -98,17 +107,8 @@ impl Book {
         ends
     }
 
-    fn fail<T>(what: &str) -> Result<T, JournalError> {
-        Err(JournalError(format!("{what}: the disk is full")))
-    }
-}
-
-impl Journal for Book {
-    async fn append(&self, events: &[Arc<Event>]) -> Result<(), JournalError> {
-        let takes = lock(&self.pages).append_takes;
-        if takes > 0 {
-            sleep(ms(takes)).await;
-        }
+    /// Keeps these events, or fails.
+    fn write(&self, events: &[Arc<Event>], takes: u64) -> Result<(), JournalError> {
         let mut pages = lock(&self.pages);
         if pages.append_fails > 0 {
             pages.append_fails -= 1;
@@ -136,6 +136,27 @@ impl Journal for Book {
         Ok(())
     }
 
+    fn fail<T>(what: &str) -> Result<T, JournalError> {
+        let error = io::Error::new(io::ErrorKind::StorageFull, format!("{what}: the disk is full"));
+        Err(JournalError::Full(Arc::new(error)))
+    }
+}
+
+impl Journal for Book {
+    async fn append(&self, events: &[Arc<Event>]) -> Result<(), JournalError> {
+        let (takes, first) = {
+            let pages = lock(&self.pages);
+            (pages.append_takes, pages.writes_first)
+        };
+        if first {
+            self.write(events, takes)?;
+        }
+        if takes > 0 {
+            sleep(ms(takes)).await;
+        }
+        if first { Ok(()) } else { self.write(events, takes) }
+    }
+
     async fn done(&self, ends: &[(EventId, End)]) -> Result<(), JournalError> {
         let takes = lock(&self.pages).done_takes;
         if takes > 0 {
@@ -155,6 +176,7 @@ impl Journal for Book {
             if let Some(number) = pages.numbers.remove(id) {
                 pages.pending.remove(&number);
             }
+            pages.dead.retain(|letter| letter.event.id != *id);
             if let End::Dead(letter) = end {
                 pages.dead.push(letter.clone());
             }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::ranks::Priority;
+
 /// A clone is a handle to the same slots.
 #[derive(Clone)]
 pub(super) struct Slots(Arc<Mutex<State>>);
@@ -36,18 +38,31 @@ impl Slots {
     }
 
     /// Waits for a slot. Dropping the future leaves the line.
-    pub(super) async fn acquire(&self, priority: u8) -> Slot {
+    pub(super) async fn acquire(&self, mut rank: Priority) -> Slot {
         let called = Arc::new(Notify::new());
         let number = {
             let mut state = self.lock();
             state.last += 1;
-            let (number, since) = (state.last, Instant::now());
+            let (number, since, priority) = (state.last, Instant::now(), rank.now());
             state.line.push(Waiter { number, priority, since, called: Arc::clone(&called) });
             state.call();
             number
         };
         let mut place = Place { slots: self.clone(), number, served: false };
-        called.notified().await;
+        loop {
+            tokio::select! {
+                biased;
+                () = called.notified() => break,
+                () = rank.changed() => {
+                    let priority = rank.now();
+                    let mut state = self.lock();
+                    let mut line = state.line.iter_mut();
+                    if let Some(waiter) = line.find(|waiter| waiter.number == number) {
+                        waiter.priority = priority;
+                    }
+                }
+            }
+        }
         place.served = true;
         Slot(self.clone())
     }
@@ -128,10 +143,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn age_goes_before_rank() {
         let slots = Slots::new(1, Duration::from_secs(10));
-        let first = slots.acquire(0).await;
+        let first = slots.acquire(Priority::fixed(0)).await;
         let order = Mutex::new(Vec::new());
         let wait = async |name, priority| {
-            let _slot = slots.acquire(priority).await;
+            let _slot = slots.acquire(Priority::fixed(priority)).await;
             order.lock().unwrap_or_else(PoisonError::into_inner).push(name);
         };
         let free = async {
