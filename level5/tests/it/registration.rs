@@ -100,7 +100,7 @@ async fn threads_that_submit_at_once_register_once() {
     let page = RegistrationForm::new(accounts.clone()).expect("the rules are right");
     let page = Arc::new(page);
     // A round may take long on a busy machine, where the threads keep one another from the lock.
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     for round in 1..=60 {
         if began.elapsed() > Duration::from_secs(5) {
             break;
