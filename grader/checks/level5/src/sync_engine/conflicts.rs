@@ -273,8 +273,8 @@ async fn a_program_leaves_it_to_a_person(cx: &Cx) -> Outcome {
     add(cx, &engine, &c, meta(0, RARELY)).await?;
     cx.call_fn("Engine::remove_source", || engine.remove_source(&"c".into())).await?;
     cx.settle().await;
-    let now = (program.take_questions(), parked(&engine));
-    ensure_eq!(now, ("none".to_owned(), "x [b v=two | a v=one]".to_owned()), "a program has left a conflict open; then a stamp is new, and a source comes and goes: the questions, and what is parked"; help = HELP);
+    let now = (program.take_questions(), engine.parked().len());
+    ensure_eq!(now, ("none".to_owned(), 1), "a program has left a conflict open; then a stamp is new, and a source comes and goes: the questions, and how many conflicts are parked"; help = HELP);
     let decided = cx.call_fn(DECIDE, || engine.decide(&open, Pick::Record("b".into()))).await?;
     ensure_eq!(decided, Ok(()), "a program has left a conflict open; then a stamp is new, and a source comes and goes: the decision of a person"; help = HELP);
     Ok(())
