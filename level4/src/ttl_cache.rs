@@ -286,7 +286,7 @@ impl<K: Hash + Eq + Clone, V: Clone> State<K, V> {
         }
         let used = self.next();
         // The map of the entries first, since it hashes the key, which may panic too: a use without an entry would take
-        // a place of the capacity for ever.
+        // a place of the capacity without end.
         self.entries.insert(key, Entry { value, arrived, used });
         self.uses.insert(used, listed);
         gone

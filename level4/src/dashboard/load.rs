@@ -60,7 +60,7 @@ impl<A: DashboardApi, K: KeyValue> Loading<A, K> {
             loads.newest += 1;
             number = loads.newest;
             // `Loading` is the phase of a load that is being dropped at this moment. This one would restore it, and
-            // the page would show it for ever.
+            // the page would show it without end.
             if !matches!(page.phase, Phase::Loading(_)) {
                 loads.before = page.phase;
             }
