@@ -19,7 +19,7 @@ mod book;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -510,8 +510,13 @@ impl<T, E: Classify + Clone> Recovery<T, E> {
     #[must_use]
     pub fn metrics(&self, op: &str) -> Metrics<E> {
         // Reads only: asking for an unknown name adds no book, so that a caller with made-up names fills no memory.
-        let books = lock(&self.books);
-        books.get(op).map_or_else(|| Book::default().metrics(), Book::metrics)
+        let (mut metrics, errors) = {
+            let books = lock(&self.books);
+            books.get(op).map_or_else(|| Book::default().metrics(), Book::metrics)
+        };
+        // Without the lock: the `clone` of an error may be slow, and may use this object.
+        metrics.errors = errors.iter().map(|error| E::clone(error)).collect();
+        metrics
     }
 
     /// Returns the first value, or the number of attempts and the error of the last one.
@@ -532,7 +537,7 @@ impl<T, E: Classify + Clone> Recovery<T, E> {
             };
             // Cloned before the lock and dropped after it: both are the application's code, which may be slow, and
             // which may use this object and would wait for itself.
-            let kept = error.clone();
+            let kept = Arc::new(error.clone());
             // Noted before the decision, so that the error of the last attempt is kept too.
             let gone = self.write(op, |book| book.note(kept));
             drop(gone);

@@ -151,6 +151,9 @@ pub enum WireError {
     /// The connection failed; the text says how.
     #[error("{0}")]
     Failed(String),
+    /// There was no connection within `connect_timeout`.
+    #[error("the connect took too long")]
+    TimedOut,
     /// The other side has closed the connection.
     #[error("the connection was closed")]
     Closed,
@@ -232,7 +235,7 @@ pub trait Connector: Send + Sync + 'static {
 
     /// Makes one connection.
     ///
-    /// Dropping the future gives the attempt up.
+    /// Dropping the future gives the attempt up. The socket drops it at [`Config::connect_timeout`].
     ///
     /// # Errors
     ///
@@ -263,6 +266,9 @@ pub struct Config {
     pub factor: f64,
     /// The longest wait. A wait that would grow beyond it is this one.
     pub longest_delay: Duration,
+    /// How long the socket waits for a connection. Then it drops the attempt, which has failed. The time of `hello` is
+    /// not part of it.
+    pub connect_timeout: Duration,
     /// The time after which an open connection counts as a success: failures are then counted from zero again.
     pub stable_after: Duration,
     /// The time without a frame from the other side after which the socket sends a ping. `None`: it sends none.
@@ -277,14 +283,15 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// Five further attempts after 1, 2, 4, 8 and 16 s, with 30 s as the longest wait; stable after 60 s; a ping after
-    /// 30 s and 10 s for its answer; no hello; 64 frames.
+    /// Five further attempts after 1, 2, 4, 8 and 16 s, with 30 s as the longest wait; 30 s for a connect; stable after
+    /// 60 s; a ping after 30 s and 10 s for its answer; no hello; 64 frames.
     fn default() -> Self {
         Self {
             max_attempts: 5,
             first_delay: Duration::from_secs(1),
             factor: 2.0,
             longest_delay: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(30),
             stable_after: Duration::from_secs(60),
             ping_every: Some(Duration::from_secs(30)),
             pong_timeout: Duration::from_secs(10),
@@ -355,6 +362,7 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         let times = [
             ("first_delay", self.first_delay),
+            ("connect_timeout", self.connect_timeout),
             ("stable_after", self.stable_after),
             // Without pings, a value that every check accepts.
             ("ping_every", self.ping_every.unwrap_or(LONGEST)),
@@ -865,7 +873,11 @@ impl<C: Connector, M: DeserializeOwned> Driver<C, M> {
     /// Makes a connection and sends the hello. A unique reference, so that the future is `Send` also for connections
     /// that are not `Sync`.
     async fn connect(&mut self) -> Result<Open<C::Connection>, WireError> {
-        let mut connection = self.connector.connect().await?;
+        // A server that accepts and says nothing, or a network that drops every packet, would hold the socket here
+        // without end: there is no connection yet whose silence the pings could find.
+        let limit = self.config.connect_timeout;
+        let connected = timeout(limit, self.connector.connect()).await;
+        let mut connection = connected.unwrap_or(Err(WireError::TimedOut))?;
         // Before everything in the outbox: the server may refuse frames before the token. A hello that cannot be
         // written is a failed attempt, and no `Connected` is reported.
         for frame in &self.config.hello {

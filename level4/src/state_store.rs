@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   update ──┐                    ┌──────────────┐          ┌─▶ select(user)     a stream of one part:
-//!   track  ──┼─▶ one step, under  │ View         │──────────┼─▶ select(loading)  now's value, then changes
-//!   reset  ──┘   the watch's lock │ state + runs │          └─▶ view()           an `Arc`, no lock held
+//!   track  ──┼─▶ one step, in     │ View         │──────────┼─▶ select(loading)  now's value, then changes
+//!   reset  ──┘   its turn         │ state + runs │          └─▶ view()           an `Arc`, no lock held
 //!                                 └──────────────┘
 //!
 //!   an operation:   idle ──first poll──▶ running (counted: 1, 2, ...) ──the last one ends──▶ idle
@@ -16,7 +16,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::{Stream, stream};
 use tokio::sync::watch;
@@ -118,13 +118,17 @@ pub struct Store<S> {
     /// A `watch` has room for one value: a slow reader costs no memory, and sees the newest one next. The sender is
     /// `Clone`, and the streams end when the last one is dropped.
     cell: watch::Sender<Arc<View<S>>>,
+    /// Held by the change that is under way. Apart from the lock of the `watch`: a change clones and compares states,
+    /// which is the user's code, and that code may read the store.
+    turn: Arc<Mutex<()>>,
     /// The state that `reset` returns to. In an `Arc`, so that a handle is cheap to clone.
     initial: Arc<S>,
 }
 
 impl<S> Clone for Store<S> {
     fn clone(&self) -> Self {
-        Self { cell: self.cell.clone(), initial: Arc::clone(&self.initial) }
+        let (turn, initial) = (Arc::clone(&self.turn), Arc::clone(&self.initial));
+        Self { cell: self.cell.clone(), turn, initial }
     }
 }
 
@@ -139,7 +143,8 @@ impl<S: Clone + PartialEq + Send + Sync + 'static> Store<S> {
     #[must_use]
     pub fn new(initial: S) -> Self {
         let view = View { state: initial.clone(), operations: BTreeMap::new(), epoch: 0 };
-        Self { cell: watch::Sender::new(Arc::new(view)), initial: Arc::new(initial) }
+        let (turn, initial) = (Arc::default(), Arc::new(initial));
+        Self { cell: watch::Sender::new(Arc::new(view)), turn, initial }
     }
 
     /// Returns what the store holds now. The caller may keep it: it delays no change and shows none.
@@ -152,20 +157,27 @@ impl<S: Clone + PartialEq + Send + Sync + 'static> Store<S> {
 
     /// Changes the state in one step. Concurrent changes run one after the other; none is lost.
     ///
-    /// `change` runs while other changes wait. It must not use the store: it would wait for itself.
+    /// `change` runs while other changes wait, and so do `clone` and `eq` of the state. They may read the store, and
+    /// must not change it: that would wait for itself. The destructor of a state may do both.
     ///
     /// # Panics
     ///
     /// A panic of `change` passes to the caller, and the state stays as it was.
     pub fn update(&self, change: impl FnOnce(&mut S)) {
+        // Outside of the step: a state that is not used is dropped after the turn, also in a panic. Its destructor may
+        // change the store.
+        let mut copy = None;
         self.step(|view| {
             // Changes a copy, so that a panic half-way leaves no half-changed state, and readers keep the view that
             // they hold.
-            let mut state = view.state.clone();
-            change(&mut state);
+            let state = copy.insert(view.state.clone());
+            change(state);
             // An equal state makes no view: it would wake every reader for nothing.
-            let changed = state != view.state;
-            changed.then(|| View { state, ..view.clone() })
+            if *state == view.state {
+                return None;
+            }
+            let (operations, epoch) = (view.operations.clone(), view.epoch);
+            copy.take().map(|state| View { state, operations, epoch })
         });
     }
 
@@ -268,16 +280,16 @@ impl<S: Clone + PartialEq + Send + Sync + 'static> Store<S> {
     /// Replaces the view by the one that `change` makes of it, if it makes one. Every change of the store is such a
     /// step.
     fn step(&self, change: impl FnOnce(&View<S>) -> Option<View<S>>) {
-        let mut old = None;
-        // Reading and replacing are one step under the lock of the `watch`. With `borrow` and then `send`, a change
-        // between the two would be lost.
-        self.cell.send_if_modified(|cell| {
-            old = change(cell).map(|view| std::mem::replace(cell, Arc::new(view)));
-            // Without a new view no reader is woken.
-            old.is_some()
-        });
-        // Outside of the lock: if no reader has the old view, this runs the destructor of the state, which may use the
+        // Reading and replacing are one turn: without it, a change between the two would be lost. After a panic of
+        // `change` nothing is replaced, so the view is whole.
+        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.view();
+        // Without a new view no reader is woken.
+        let old = change(&before).map(|view| self.cell.send_replace(Arc::new(view)));
+        drop(turn);
+        // After the turn: if no reader has the old view, this runs the destructor of the state, which may use the
         // store.
+        drop(before);
         drop(old);
     }
 }

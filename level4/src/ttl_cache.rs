@@ -342,6 +342,8 @@ impl<K: Hash + Eq + Clone, V: Clone> State<K, V> {
 
     /// Keeps a value. Returns the older value of the key, or the one that had to make room.
     fn keep(&mut self, key: K, value: V, arrived: Instant, capacity: NonZeroUsize) -> Option<V> {
+        // Before anything changes: the `clone` of a key may panic, and would leave a value gone that no other replaces.
+        let listed = key.clone();
         // First: a key that is there already needs no other value's place.
         let mut gone = self.remove(&key);
         // At most one value goes, since each call adds one. So `gone` has room for it: if the key had a value, the
@@ -352,8 +354,10 @@ impl<K: Hash + Eq + Clone, V: Clone> State<K, V> {
             gone = self.entries.remove(&oldest).map(|entry| entry.value);
         }
         let used = self.next();
-        self.uses.insert(used, key.clone());
+        // The map of the entries first, since it hashes the key, which may panic too: a use without an entry would take
+        // a place of the capacity without end.
         self.entries.insert(key, Entry { value, arrived, used });
+        self.uses.insert(used, listed);
         gone
     }
 

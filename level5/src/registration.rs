@@ -342,12 +342,14 @@ impl<A: Accounts> RegistrationForm<A> {
             let registration = Registration { username, email, password };
             // Not tried again after a missing answer: the account may exist, and a second attempt would report the
             // user's own name as taken.
-            self.accounts.register(registration).await.map_err(|error| server_errors(&error))
+            let account = self.accounts.register(registration).await;
+            let account = account.map_err(|error| server_errors(&error))?;
+            // Inside of `send`, while the submit is still under way. After its end a submit of another thread could
+            // begin before the reset, find the form valid, and register the account again.
+            self.form.reset();
+            Ok(account)
         };
-        let account = self.form.submit(send).await?;
-        // Without an `.await` since the submit has ended: no other task of this thread comes in between.
-        self.form.reset();
-        Ok(account)
+        self.form.submit(send).await
     }
 }
 

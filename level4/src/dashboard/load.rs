@@ -1,6 +1,6 @@
 //! One load, from the user to the page.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::join;
 use tokio::time::sleep;
@@ -19,6 +19,26 @@ pub(super) struct Parts<A, K> {
     pub(super) settings: Settings,
     /// What the page shows. It outlives the loads, so the data stays visible between them.
     pub(super) store: Store<Page>,
+    /// Locked inside of updates of the store only, which run one after the other: the phase and this change together.
+    pub(super) loads: Mutex<Loads>,
+}
+
+/// Which load is the newest, and what it restores if it does not end.
+///
+/// Two loads can overlap: the next one begins as soon as the last caller of a load is gone, on another thread or from a
+/// destructor of the service, and the destructor of [`Loading`] may run after that.
+#[derive(Debug)]
+pub(super) struct Loads {
+    /// The number of the newest load. An older one changes nothing any more.
+    newest: u64,
+    /// The last phase in which no load ran.
+    before: Phase,
+}
+
+impl Loads {
+    pub(super) const fn new() -> Self {
+        Self { newest: 0, before: Phase::Idle }
+    }
 }
 
 /// A load that is under way. A guard: a load that is dropped or panics restores the phase from before it. No line
@@ -26,20 +46,28 @@ pub(super) struct Parts<A, K> {
 pub(super) struct Loading<A: DashboardApi, K: KeyValue> {
     /// Owned, since the load may outlive every handle: each of its callers can drive it on.
     parts: Arc<Parts<A, K>>,
-    /// The phase that an unfinished load restores.
-    before: Phase,
+    number: u64,
     /// Whether the load has set a phase of its own, which the destructor must not replace.
     is_over: bool,
 }
 
 impl<A: DashboardApi, K: KeyValue> Loading<A, K> {
-    /// Begins a load. It belongs inside a single flight: with one load at a time, the phase from before it is one in
-    /// which no load runs.
+    /// Begins a load.
     pub(super) fn begin(parts: Arc<Parts<A, K>>) -> Self {
-        let before = parts.store.view().state.phase;
-        // Only the phase: the data of the last load stays visible while this one runs.
-        parts.store.update(|page| page.phase = Phase::Loading(Step::User));
-        Self { parts, before, is_over: false }
+        let mut number = 0;
+        parts.store.update(|page| {
+            let mut loads = parts.loads();
+            loads.newest += 1;
+            number = loads.newest;
+            // `Loading` is the phase of a load that is being dropped at this moment. This one would restore it, and
+            // the page would show it without end.
+            if !matches!(page.phase, Phase::Loading(_)) {
+                loads.before = page.phase;
+            }
+            // Only the phase: the data of the last load stays visible while this one runs.
+            page.phase = Phase::Loading(Step::User);
+        });
+        Self { parts, number, is_over: false }
     }
 
     /// Loads, and shows the outcome.
@@ -62,9 +90,23 @@ impl<A: DashboardApi, K: KeyValue> Loading<A, K> {
 
 impl<A: DashboardApi, K: KeyValue> Drop for Loading<A, K> {
     fn drop(&mut self) {
-        if !self.is_over {
-            self.parts.store.update(|page| page.phase = self.before);
+        if self.is_over {
+            return;
         }
+        self.parts.store.update(|page| {
+            let loads = self.parts.loads();
+            // If another load has begun meanwhile, the phase is that load's.
+            if loads.newest == self.number {
+                page.phase = loads.before;
+            }
+        });
+    }
+}
+
+impl<A, K> Parts<A, K> {
+    /// Nothing that can panic runs under the lock.
+    fn loads(&self) -> MutexGuard<'_, Loads> {
+        self.loads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -18,7 +18,7 @@ mod load;
 
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::Stream;
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::single_flight::SingleFlight;
 use crate::state_store::Store;
-use load::{Loading, Parts};
+use load::{Loading, Loads, Parts};
 
 /// The user who is logged in.
 ///
@@ -639,7 +639,8 @@ impl<A: DashboardApi, K: KeyValue> Dashboard<A, K> {
     #[must_use]
     pub fn new(api: A, copies: K, settings: Settings) -> Self {
         let page = Page { phase: Phase::Idle, data: None, degraded: Vec::new() };
-        let parts = Parts { api, copies, settings, store: Store::new(page) };
+        let loads = Mutex::new(Loads::new());
+        let parts = Parts { api, copies, settings, store: Store::new(page), loads };
         Self { parts: Arc::new(parts), loads: SingleFlight::new() }
     }
 

@@ -72,11 +72,11 @@ where
     // `Realtime::new` has refused bad settings. The list sends nothing but the hello, so the outbox has no use.
     // Messages are read as `Value`: the type of a change is known only after the topic.
     let Ok((_outbox, mut events)) = socket::<_, Value>(connector, config) else { return };
+    let mut run = 0;
+    parts.store.update(|board| run = board.begins(Instant::now()));
     // A guard, since a drop and a panic run no line after an `.await`: without it the status would stay `Live` with no
     // connection behind it.
-    let _ends = Ends(&parts);
-    // The run before may have left `GaveUp`.
-    parts.disconnects(Status::Connecting);
+    let _ends = Ends { parts: &parts, run };
     let mut follow = Follow { parts: &parts, kept: Kept::new(parts.settings.kept), failures: 0 };
     let mut asked: Asked<'_, A::Item> = Fuse::terminated();
     loop {
@@ -111,14 +111,14 @@ where
 }
 
 /// Sets the status when a run ends in any way. A run that ends without having given up was dropped or has panicked.
-struct Ends<'a, A: SnapshotApi, C, K>(&'a Parts<A, C, K>);
+struct Ends<'a, A: SnapshotApi, C, K> {
+    parts: &'a Parts<A, C, K>,
+    run: u64,
+}
 
 impl<A: SnapshotApi, C, K> Drop for Ends<'_, A, C, K> {
     fn drop(&mut self) {
-        // `GaveUp` stays: it is the last state that the readers get.
-        if self.0.store.view().state.live.status != Status::GaveUp {
-            self.0.disconnects(Status::Connecting);
-        }
+        self.parts.store.update(|board| board.ends(self.run, Instant::now()));
     }
 }
 

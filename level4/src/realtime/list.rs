@@ -15,12 +15,32 @@ pub(super) struct Board<T> {
     /// How old the items were at a moment: from these two, the age at any later moment follows without a timer.
     /// `None` while the items are live, and while there are none.
     known: Option<(Duration, Instant)>,
+    /// The number of the newest run. Two runs can overlap: the next one begins as soon as the last reader of a run is
+    /// gone, while the destructors of that run are not done.
+    run: u64,
 }
 
 impl<T: Keyed> Board<T> {
     pub(super) const fn new() -> Self {
         let status = Status::Connecting;
-        Self { live: Live { items: None, version: 0, status, unreadable: 0 }, known: None }
+        Self { live: Live { items: None, version: 0, status, unreadable: 0 }, known: None, run: 0 }
+    }
+
+    /// Notes that a run begins, and returns its number.
+    pub(super) fn begins(&mut self, now: Instant) -> u64 {
+        self.run += 1;
+        // The run before may have left `GaveUp`.
+        self.disconnects(Status::Connecting, now);
+        self.run
+    }
+
+    /// Notes that the run of this number has ended.
+    pub(super) fn ends(&mut self, run: u64, now: Instant) {
+        // If another run has begun meanwhile, the status is that run's. `GaveUp` stays: it is the last state that the
+        // readers get.
+        if run == self.run && self.live.status != Status::GaveUp {
+            self.disconnects(Status::Connecting, now);
+        }
     }
 
     /// Notes that there is no connection any more, or not yet. The items stay.

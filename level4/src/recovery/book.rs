@@ -1,6 +1,7 @@
 //! The figures of one operation: how its runs ended, how long they took, and the last errors.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,8 +14,9 @@ pub(super) struct Book<E> {
     ends: Ends,
     /// The time of all runs together, from which the mean is made.
     time: Duration,
-    /// At most `KEPT_ERRORS`. A deque, because the oldest leaves at the front.
-    errors: VecDeque<E>,
+    /// At most `KEPT_ERRORS`. A deque, because the oldest leaves at the front. In `Arc`s: a snapshot copies the list
+    /// under the lock, and the `clone` of an error is the application's code.
+    errors: VecDeque<Arc<E>>,
 }
 
 /// How many runs have ended in each way. There is no total: a total beside its parts could disagree with them.
@@ -35,7 +37,7 @@ impl<E> Default for Book<E> {
 
 impl<E> Book<E> {
     /// Keeps the error of an attempt. Returns the oldest one, if it had to make room.
-    pub(super) fn note(&mut self, error: E) -> Option<E> {
+    pub(super) fn note(&mut self, error: Arc<E>) -> Option<Arc<E>> {
         // Returned and not dropped here: the caller holds a lock, and a destructor of the application must not run
         // under it.
         let full = self.errors.len() == KEPT_ERRORS;
@@ -52,8 +54,9 @@ impl<E> Book<E> {
     }
 }
 
-impl<E: Clone> Book<E> {
-    pub(super) fn metrics(&self) -> Metrics<E> {
+impl<E> Book<E> {
+    /// The figures, and the errors that belong to them. The caller clones these without the lock.
+    pub(super) fn metrics(&self) -> (Metrics<E>, Vec<Arc<E>>) {
         let Ends { succeeded, failed, fallback_succeeded, fallback_failed } = self.ends;
         // The mean is made here, from two sums. A mean that each run updates would collect a rounding error with
         // every run.
@@ -61,7 +64,10 @@ impl<E: Clone> Book<E> {
         // In nanoseconds, because a `Duration` divides by 32 bits only. No run yet: no division by zero.
         let nanos = self.time.as_nanos().checked_div(u128::from(total)).unwrap_or(0);
         let mean = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        let errors = self.errors.iter().cloned().collect();
-        Metrics { total, succeeded, failed, fallback_succeeded, fallback_failed, mean, errors }
+        let kept = self.errors.iter().map(Arc::clone).collect();
+        let errors = Vec::new();
+        let figures =
+            Metrics { total, succeeded, failed, fallback_succeeded, fallback_failed, mean, errors };
+        (figures, kept)
     }
 }

@@ -99,6 +99,10 @@ fn value(hash: &mut Sha256, json: &Value) {
             }
             hash.update(b"]");
         }
+        // `-0.0` equals `0.0`, and its JSON is another one: two sources that agree would be in conflict.
+        Value::Number(number) if number.is_f64() && number.as_f64() == Some(0.0) => {
+            hash.update(b"0.0");
+        }
         // A number, a text with its quotation marks and escapes, `true`, `false`, `null`: no two of them have the
         // same JSON, and none contains a comma or a bracket outside of its quotation marks.
         leaf => hash.update(leaf.to_string().as_bytes()),
@@ -135,6 +139,9 @@ mod tests {
         assert_ne!(print(&json!({"a": ["b", "c"]})), print(&json!({"a": ["b,c"]})));
         assert_ne!(print(&json!({"a": {"b": 1}})), print(&json!({"a": {"b": "1"}})));
         assert_ne!(Fingerprint::of(None), print(&json!({})));
+        assert_eq!(json!({"a": [-0.0]}), json!({"a": [0.0]}));
+        assert_eq!(print(&json!({"a": [-0.0]})), print(&json!({"a": [0.0]})));
+        assert_ne!(print(&json!({"a": -1.5})), print(&json!({"a": 1.5})));
         assert_eq!(print(&json!({"é": {"x": 1, "y": 2}})), print(&json!({"é": {"y": 2, "x": 1}})));
     }
 }

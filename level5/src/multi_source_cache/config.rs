@@ -62,10 +62,10 @@ impl<V: Clone> Rule<V> {
     pub(super) fn value(&self, view: &View<V>) -> V {
         // Called without the lock: the function is the user's code. A single value is not merged, so that a key of one
         // source has the value that its source has.
-        let parts = || view.parts.iter().map(|part| (part.stamp.clone(), part.value.clone()));
+        let parts = || view.parts.iter().map(|part| (part.stamp.clone(), V::clone(&part.value)));
         match (self, view.parts.as_slice()) {
             (Self::Merge(merge), [_, _, ..]) => merge(&parts().collect::<Vec<_>>()),
-            _ => view.value.clone(),
+            _ => V::clone(&view.value),
         }
     }
 }

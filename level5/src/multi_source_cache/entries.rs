@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,7 +16,9 @@ use super::config::Rule;
 #[derive(Debug, Clone)]
 pub(super) struct Kept<V> {
     pub(super) stamp: Stamp,
-    pub(super) value: V,
+    /// In an `Arc`: entries are copied under the lock of the cache, and the `clone` of a value is the caller's code,
+    /// which may use the cache.
+    pub(super) value: Arc<V>,
     /// Its own or that of the configuration, fixed when it arrived.
     pub(super) ttl: Duration,
     /// By this machine's clock. The stamp is by the source's clock, which may be wrong: it decides between values, and
@@ -39,7 +42,7 @@ impl<V> Kept<V> {
 #[derive(Debug, Clone)]
 pub(super) struct View<V> {
     /// The value of the newest part.
-    pub(super) value: V,
+    pub(super) value: Arc<V>,
     pub(super) stamp: Stamp,
     pub(super) ttl: Duration,
     /// Its age counts from here: its arrival, or a load that confirmed it.
@@ -103,22 +106,28 @@ impl<K: Hash + Eq + Clone, V: Clone> Entries<K, V> {
     }
 
     /// Keeps a value, if it is newer than the one of its source. One with an equal stamp is a confirmation of it.
-    /// Returns the value that it replaces, and those of a key that had to make room, to be dropped outside of the lock.
+    /// Returns the values that are not kept: the given one or the one that it replaces, and those of a key that had to
+    /// make room. They are to be dropped outside of the lock.
     pub(super) fn offer(&mut self, key: K, kept: Kept<V>) -> Vec<Kept<V>> {
         let (source, arrived, ttl) = (kept.stamp.source.clone(), kept.arrived, kept.ttl);
         let (entry, mut gone) = self.entry(key);
         // A source has a value, whether or not it is newer than the one that is known.
         entry.missing = None;
-        match entry.latest.offer(kept) {
-            Offer::Replaces(older) => gone.push(older),
-            Offer::Known => {
-                // The source has it still, so its age begins again. The value is not replaced: equal stamps mean equal
-                // values.
-                if let Some(known) = entry.latest.get_mut(&source) {
+        // Compared before the offer, which drops what it does not keep, and here that would be under the lock.
+        match entry.latest.get_mut(&source) {
+            Some(known) if kept.stamp <= known.stamp => {
+                if kept.stamp == known.stamp {
+                    // The source has it still, so its age begins again. The value is not replaced: equal stamps mean
+                    // equal values.
                     (known.arrived, known.ttl) = (arrived, ttl);
                 }
+                gone.push(kept);
             }
-            Offer::First | Offer::Older => {}
+            _ => {
+                if let Offer::Replaces(older) = entry.latest.offer(kept) {
+                    gone.push(older);
+                }
+            }
         }
         gone
     }
@@ -201,7 +210,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Entries<K, V> {
             (Rule::Newest | Rule::Merge(_), Some(confirmed)) => arrived.max(confirmed),
             _ => arrived,
         };
-        let (value, stamp) = (chosen.value.clone(), chosen.stamp.clone());
+        let (value, stamp) = (Arc::clone(&chosen.value), chosen.stamp.clone());
         let parts = parts.into_iter().cloned().collect();
         Some(View { value, stamp, ttl: chosen.ttl, since, parts })
     }

@@ -430,6 +430,7 @@ impl<K: CacheKey, V: CacheValue> MultiSourceCache<K, V> {
     ) -> Result<Option<Cached<V>>, AllSourcesFailed> {
         // Without a limit of the caller the ttl alone decides.
         let limit = max_age.unwrap_or(Duration::MAX);
+        let began = Instant::now();
         match self.shared.known(key, limit) {
             Known::Value(view) => return Ok(Some(self.shared.cached(view, None))),
             Known::Missing => return Ok(None),
@@ -444,6 +445,10 @@ impl<K: CacheKey, V: CacheValue> MultiSourceCache<K, V> {
             // Not inside the load: the error is the result of the load, and whether there is an older value is looked
             // up when the caller gets it.
             Err(failed) => match self.shared.any(key) {
+                // It was set or pushed since the call: no source has failed to confirm it.
+                Some(view) if view.since > began && view.since.elapsed() < view.ttl => {
+                    Ok(Some(self.shared.cached(view, None)))
+                }
                 Some(view) => Ok(Some(self.shared.cached(view, Some(Arc::new(failed))))),
                 None => Err(failed),
             },
@@ -557,7 +562,8 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
     /// A value as the entries keep it. Called under the lock, so that arrivals are in the order of the offers.
     fn arrives(&self, value: Stamped<V>, from: &SourceId) -> Kept<V> {
         let ttl = value.ttl.unwrap_or(self.config.ttl);
-        Kept { stamp: value.stamp(from.clone()), value: value.value, ttl, arrived: Instant::now() }
+        let (stamp, value) = (value.stamp(from.clone()), Arc::new(value.value));
+        Kept { stamp, value, ttl, arrived: Instant::now() }
     }
 
     /// Asks the sources by priority until one has a value. One after the other: a source of a low priority is asked
@@ -626,8 +632,8 @@ impl<K: CacheKey, V: CacheValue> Shared<K, V> {
     }
 }
 
-/// Locks, also after a panic. Of the user's code `Hash` and `Eq` of a key, `clone` of a key or a value, and the
-/// destructor of a value that is not kept run under the lock. A panic there ends its own call.
+/// Locks, also after a panic. Of the user's code `Hash`, `Eq`, `clone` and the destructor of a key run under the lock.
+/// A panic there ends its own call.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -35,8 +35,9 @@ pub(super) enum Doubt {
     Parked(u64),
     /// A program was asked about the conflict `question`. The conflict that is open now is `number`; it is a later one
     /// if records have changed since. Two numbers, because the answer comes with the first, and the second decides
-    /// whether the program is asked again.
-    Asking { question: u64, number: u64 },
+    /// whether the program is asked again. `counts` is false for an answer to a conflict that was over in between: it
+    /// only ends the wait.
+    Asking { question: u64, number: u64, counts: bool },
 }
 
 /// What has followed from a change of an entry. The entry has no channels; [`State`](super::state::State) sends it.
@@ -63,6 +64,12 @@ pub(super) struct Entry {
     /// another one when these differ; new stamps alone do not make one.
     differing: BTreeMap<SourceId, Fingerprint>,
     pub(super) doubt: Doubt,
+    /// The number of the question that a program has and has not answered. Apart from the doubt, which may be another
+    /// one meanwhile: the program is not asked a second time before its answer.
+    under_way: Option<u64>,
+    /// Whether the program of the present rule has left the parked conflict to a person. It is not asked again about
+    /// the same contents.
+    is_left: bool,
     /// The stamps that were held, as their sources wrote them: by these a record is known again when it comes once
     /// more.
     held: BTreeMap<SourceId, Stamp>,
@@ -145,6 +152,11 @@ impl Entry {
         is_news
     }
 
+    /// Notes that the record has another rule: a program that has not seen the parked conflict is asked about it.
+    pub(super) const fn has_new_rule(&mut self) {
+        self.is_left = false;
+    }
+
     /// Decides what counts, after records, the rule or the standings have changed.
     ///
     /// A decision of a person or a program holds as long as the contents are those that it was about, under a new
@@ -167,6 +179,7 @@ impl Entry {
         if news {
             *numbers += 1;
             decided.found = Some(self.conflict(id, *numbers));
+            self.is_left = false;
         }
         let strategy = match rule {
             Rule::By(strategy) => *strategy,
@@ -188,8 +201,9 @@ impl Entry {
                     // A decision was made about exactly these contents. It holds.
                     Doubt::Settled if !news => Doubt::Settled,
                     // One question at a time for a record: the answer to this one comes first.
-                    Doubt::Asking { question, number } if asks => {
-                        Doubt::Asking { question, number: if news { *numbers } else { number } }
+                    Doubt::Asking { question, number, counts } if asks => {
+                        let number = if news { *numbers } else { number };
+                        Doubt::Asking { question, number, counts }
                     }
                     // Parked, or asked and no longer asked under this rule, or a new conflict. It keeps its number if
                     // the contents are the same, so that a person's decision about it stays valid.
@@ -198,9 +212,10 @@ impl Entry {
                             Doubt::Parked(number) | Doubt::Asking { number, .. } if !news => number,
                             _ => *numbers,
                         };
-                        if asks {
-                            decided.question = Some(self.conflict(id, number));
-                            Doubt::Asking { question: number, number }
+                        // What a program has left to a person stays with the person: a decision would otherwise be
+                        // outdated by the next stamp.
+                        if asks && !self.is_left {
+                            self.ask(id, number, &mut decided)
                         } else {
                             Doubt::Parked(number)
                         }
@@ -222,24 +237,39 @@ impl Entry {
         versions: NonZeroUsize,
     ) -> Decided {
         let mut decided = Decided::default();
-        // The records have come to agree, or the rule is another one now: the answer is about nothing that is open.
-        let Doubt::Asking { question: asked, number } = self.doubt else { return decided };
-        if asked != question.number {
+        if self.under_way != Some(question.number) {
             return decided;
         }
+        // Also if the answer counts for nothing any more: the program is free for the next question.
+        self.under_way = None;
+        // The records have come to agree, or the rule is another one now: the answer is about nothing that is open.
+        let Doubt::Asking { question: asked, number, counts } = self.doubt else { return decided };
+        let pick = pick.filter(|_| counts);
         let has_picked = pick.is_some();
         decided.change = pick.and_then(|resolved| self.becomes(resolved, versions));
         self.doubt = if number != asked {
             // Not decided yet: the pick is about older records. It counts until the program has seen the new ones.
-            decided.question = Some(self.conflict(&question.id, number));
-            Doubt::Asking { question: number, number }
+            self.ask(&question.id, number, &mut decided)
         } else if has_picked {
             decided.resolved = true;
             Doubt::Settled
         } else {
+            self.is_left = true;
             Doubt::Parked(number)
         };
         decided
+    }
+
+    /// The doubt about a conflict that a program has to decide. If the program has no other question of this record, it
+    /// is asked now.
+    fn ask(&mut self, id: &RecordId, number: u64, decided: &mut Decided) -> Doubt {
+        let question = self.under_way.unwrap_or_else(|| {
+            decided.question = Some(self.conflict(id, number));
+            number
+        });
+        self.under_way = Some(question);
+        // An answer about exactly these contents counts, whatever the rule was in between.
+        Doubt::Asking { question, number, counts: question == number }
     }
 
     /// Applies a person's decision of the conflict that is parked. The caller has checked its number.
@@ -385,6 +415,28 @@ mod tests {
         let pick = picked(&question, Pick::Record("b".into()));
         assert!(script.entry.answered(&question, pick, VERSIONS).change.is_none());
         assert_eq!(script.counts(), "\"one\"");
+    }
+
+    #[test]
+    fn a_program_has_one_question_at_a_time() {
+        let mut script = Script::new(Rule::Ask(Arc::new(NotAsked)));
+        script.offer(record(1, "a", "one"));
+        let first = script.offer(record(2, "b", "two")).question.expect("they differ");
+        script.rule = Rule::By(Strategy::Newest);
+        script.offer(record(2, "b", "two"));
+        script.rule = Rule::Ask(Arc::new(NotAsked));
+        let late = script.offer(record(3, "b", "three"));
+        assert!(late.found.is_some() && late.question.is_none(), "the first answer comes first");
+        let one = picked(&first, Pick::Record("a".into()));
+        let second = script.entry.answered(&first, one, VERSIONS);
+        assert_eq!(script.counts(), "\"two\"", "the answer is about a conflict that is over");
+        let second = second.question.expect("it is open");
+        // Left to a person: no further question about the same contents.
+        script.entry.answered(&second, None, VERSIONS);
+        assert_eq!(script.entry.doubt, Doubt::Parked(second.number));
+        assert!(script.offer(record(4, "b", "three")).question.is_none());
+        script.entry.has_new_rule();
+        assert!(script.offer(record(4, "b", "three")).question.is_some());
     }
 
     #[test]

@@ -212,6 +212,7 @@ impl Engine {
         let replaced = {
             let mut state = lock(&self.shared.state);
             let replaced = std::mem::replace(&mut state.rule, rule);
+            state.has_new_rule();
             // Under the same lock: a record that arrives in between would be decided by the new rule before the older
             // ones, and a reader would see two rules at once.
             state.review_all(&self.shared.config);
@@ -239,6 +240,7 @@ impl Engine {
                 }
                 Some(rule) => state.rules.insert(id.clone(), rule),
             };
+            state.entries.get_mut(id).into_iter().for_each(entry::Entry::has_new_rule);
             state.review(&[id.clone()].into(), &self.shared.config);
             replaced
         };
@@ -399,9 +401,8 @@ impl Engine {
             None => Some(id),
         });
         let dropped_polls = join_all(polls).await.into_iter().flatten().collect();
-        // After the polls, because the last one may have asked a program. Closing the channel lets the task end when it
-        // has answered what the channel still holds. A question that would follow one of these answers is not asked;
-        // the report counts it.
+        // After the polls, because the last one may have asked a program. The channel closes with the last answer, not
+        // before: if records have changed since a question, its answer leads to another one.
         lock(&self.shared.state).ask_no_more();
         if let Some(questions) = questions {
             by(end, questions).await;

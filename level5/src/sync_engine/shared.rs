@@ -67,22 +67,23 @@ impl Shared {
         }
     }
 
-    /// Offers what a source has delivered.
-    pub(super) async fn arrive(&self, asked: &Asked, incoming: Vec<Incoming>) {
+    /// Offers what a source has delivered. Returns whether it counts: the records of a source that was removed
+    /// meanwhile do not.
+    pub(super) async fn arrive(&self, asked: &Asked, incoming: Vec<Incoming>) -> bool {
         // Read once, and before the lock: the clock is the caller's code, and all records of an answer have one age.
         let (now, wall) = (Instant::now(), self.wall.now());
         let mut incoming = incoming.into_iter();
         loop {
             let chunk: Vec<_> = incoming.by_ref().take(CHUNK).collect();
             if chunk.is_empty() {
-                return;
+                return lock(&self.state).is_current(asked);
             }
             {
                 let mut state = lock(&self.state);
                 // With each chunk: the source may have been removed, or the engine shut down, since the last one. By
                 // the number of the registration: a source that was removed and added again has another one.
                 if !state.is_current(asked) {
-                    return;
+                    return false;
                 }
                 let mut news = BTreeSet::new();
                 for delivered in chunk {
@@ -160,19 +161,24 @@ impl Shared {
             let delivered: Vec<_> = incoming.iter().map(|record| record.id.clone()).collect();
             // At once, and not after the slowest source: its record counts for other readers, and if this fetch is
             // dropped, what has arrived stays.
-            self.arrive(asked, incoming).await;
-            Ok::<_, Failure>(delivered)
+            let counts = self.arrive(asked, incoming).await;
+            Ok::<_, Failure>(counts.then_some(delivered))
         }));
         let answers = answers.await;
         let mut delivered = BTreeSet::new();
         let mut failures = Vec::new();
+        let mut is_unasked = true;
         for (asked, answer) in sources.iter().zip(answers) {
             match answer {
-                Ok(ids) => delivered.extend(ids),
+                // Removed meanwhile: as if it had not been asked. A reader would otherwise learn that the engine is
+                // full.
+                Ok(None) => continue,
+                Ok(Some(ids)) => delivered.extend(ids),
                 Err(failure) => failures.push((asked.id.clone(), failure)),
             }
+            is_unasked = false;
         }
-        let why = match (sources.is_empty(), failures.is_empty()) {
+        let why = match (is_unasked, failures.is_empty()) {
             (true, _) => Some(NotFetched::NoSource),
             (false, true) => None,
             (false, false) => Some(NotFetched::Failed(failures)),

@@ -37,9 +37,13 @@ pub(super) struct State {
     pub(super) metrics: SyncMetrics,
     /// `None` after the shutdown: the streams end with their senders.
     outlets: Option<Outlets>,
-    /// Unbounded: while its rule stays, an entry asks its next question when the last one is answered, so the records
-    /// bound the questions. `None` once the shutdown waits for the last answers.
+    /// Unbounded: an entry asks its next question when the last one is answered, so the records bound the questions.
+    /// `None` when the shutdown has seen the last answer.
     questions: Option<mpsc::UnboundedSender<Question>>,
+    /// How many conflicts a program is being asked about.
+    asking: usize,
+    /// Whether the questions end with the last answer: the shutdown waits for it.
+    are_ending: bool,
 }
 
 /// The senders of the streams, together, so that a shutdown ends all of them in one step.
@@ -90,6 +94,8 @@ impl State {
             metrics: SyncMetrics::default(),
             outlets: Some(outlets),
             questions: Some(questions),
+            asking: 0,
+            are_ending: false,
         };
         // No review yet: without sources there are no standings, and a strategy would decide without ranks.
         // What counted at the last save is the last version of the history.
@@ -209,8 +215,11 @@ impl State {
         let rule = self.rule_of(id);
         let Some(entry) = self.entries.get_mut(id) else { return };
         let was_parked = matches!(entry.doubt, Doubt::Parked(_));
+        let was_asking = matches!(entry.doubt, Doubt::Asking { .. });
         let decided = change(entry, config);
         let is_parked = matches!(entry.doubt, Doubt::Parked(_));
+        let is_asking = matches!(entry.doubt, Doubt::Asking { .. });
+        self.asking = self.asking + usize::from(is_asking) - usize::from(was_asking);
         // Also if what counts is the same: a new stamp, or an open conflict, has to outlast a restart as well. And
         // before the return below: a decision after the shutdown is saved by `flush`.
         self.dirty.insert(id.clone());
@@ -231,6 +240,22 @@ impl State {
             && let Some(questions) = &self.questions
         {
             let _ = questions.send(Question { conflict, resolver });
+        }
+        self.end_questions();
+    }
+
+    fn end_questions(&mut self) {
+        if self.are_ending && self.asking == 0 {
+            self.questions = None;
+        }
+    }
+
+    /// Notes that the records without a rule of their own have another one.
+    pub(super) fn has_new_rule(&mut self) {
+        for (id, entry) in &mut self.entries {
+            if !self.rules.contains_key(id) {
+                entry.has_new_rule();
+            }
         }
     }
 
@@ -262,9 +287,11 @@ impl State {
         self.outlets.as_ref().map_or_else(ended, |outlets| outlets.metrics.subscribe())
     }
 
-    /// Asks no program from now on. The task that asks ends with the answers that are under way.
+    /// Ends the questions with the last answer. Until then an answer may lead to another question, if records have
+    /// changed since it was asked for.
     pub(super) fn ask_no_more(&mut self) {
-        self.questions = None;
+        self.are_ending = true;
+        self.end_questions();
     }
 
     /// Ends the streams.
@@ -277,8 +304,8 @@ impl State {
     }
 
     /// How many conflicts a program is being asked about.
-    pub(super) fn asking(&self) -> usize {
-        self.entries.values().filter(|entry| matches!(entry.doubt, Doubt::Asking { .. })).count()
+    pub(super) const fn asking(&self) -> usize {
+        self.asking
     }
 }
 

@@ -90,6 +90,8 @@ pub(super) trait AnyStore: Send + Sync {
 
 impl<S: Store> AnyStore for S {
     fn save(&self, batch: Vec<Saved>) -> BoxFuture<'_, Result<(), StoreError>> {
-        Store::save(self, batch).boxed()
+        // The store is called within the future, so that the guard of the engine also catches a panic before the
+        // store's own future exists.
+        async move { Store::save(self, batch).await }.boxed()
     }
 }

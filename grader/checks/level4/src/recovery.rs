@@ -19,8 +19,8 @@ pub use attempts::{
 };
 pub use ends::{a_dropped_run_stops, a_panic_passes, begins_with_the_first_poll};
 pub use figures::{
-    counts_each_run_once, keeps_the_last_hundred_errors, operations_are_apart,
-    the_mean_is_of_whole_runs,
+    an_error_may_ask_for_figures, counts_each_run_once, keeps_the_last_hundred_errors,
+    operations_are_apart, the_mean_is_of_whole_runs,
 };
 pub use scale::{
     keeps_nothing_of_what_has_ended, threads_share_the_figures, waits_without_looking,

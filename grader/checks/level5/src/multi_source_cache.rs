@@ -6,6 +6,7 @@ mod follows;
 mod loads;
 mod settings;
 mod stored;
+mod values;
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -38,6 +39,7 @@ pub use stored::{
     a_set_during_a_load_stays, a_value_has_its_own_ttl, keeps_its_capacity,
     merges_with_the_function, priority_holds_within_the_ttl, the_newest_stamp_counts,
 };
+pub use values::a_value_may_use_the_cache;
 
 use fakes::Fake;
 

@@ -49,6 +49,8 @@ struct State {
     user: User,
     scripts: BTreeMap<&'static str, Script>,
     seen: Vec<Seen>,
+    /// What the next call does while it is being dropped.
+    dropped: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// A clone is a handle to the same service.
@@ -67,7 +69,7 @@ impl Api {
             .map(|(what, length)| (what, Script { length, answers: VecDeque::new(), calls: 0 }));
         let user = User { id: 1, name: "anna".to_owned() };
         let (since, scripts) = (Instant::now(), scripts.collect());
-        Self(Arc::new(Mutex::new(State { since, user, scripts, seen: Vec::new() })))
+        Self(Arc::new(Mutex::new(State { since, user, scripts, seen: Vec::new(), dropped: None })))
     }
 
     /// The next calls end like this.
@@ -75,6 +77,11 @@ impl Api {
         if let Some(script) = lock(&self.0).scripts.get_mut(what) {
             script.answers.extend(answers);
         }
+    }
+
+    /// The next call that is dropped does this in its destructor.
+    pub fn when_dropped(&self, does: impl FnOnce() + Send + 'static) {
+        lock(&self.0).dropped = Some(Box::new(does));
     }
 
     /// Another user is logged in.
@@ -143,9 +150,15 @@ struct Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         let now = self.api.now();
-        if let Some(seen) = lock(&self.api.0).seen.get_mut(self.index) {
-            seen.ended = Some((now, self.dropped));
-        }
+        let does = {
+            let mut state = lock(&self.api.0);
+            if let Some(seen) = state.seen.get_mut(self.index) {
+                seen.ended = Some((now, self.dropped));
+            }
+            if self.dropped { state.dropped.take() } else { None }
+        };
+        // Without the lock: it may call the service.
+        does.into_iter().for_each(|does| does());
     }
 }
 

@@ -1,11 +1,13 @@
 //! Loads that are shared, repeated, dropped.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 
 use futures::FutureExt as _;
 use futures::future::{join, join_all, join3};
 use grader_kit::marbles::{Marbles, Mark};
-use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, ms};
+use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, lock, ms};
 use level4::dashboard::Phase;
 use tokio::time::{sleep, timeout};
 
@@ -217,7 +219,59 @@ pub async fn a_dropped_load_stops(cx: Cx) -> Outcome {
         &ready,
         "a load of a dashboard that was ready was dropped at 150 ms: what a page shows",
         HELP,
-    )
+    )?;
+    a_load_begins_while_another_one_is_dropped(&cx).await
+}
+
+/// A page is closed, and the next one is opened while its load is being dropped.
+async fn a_load_begins_while_another_one_is_dropped(cx: &Cx) -> Outcome {
+    const HELP: &str = "number the loads: one that is dropped restores the phase only if no other load has begun since, and the phase of a load is none to restore";
+    for failed in [false, true] {
+        let api = Api::new([100, 200, 300]);
+        let dashboard = dashboard(cx, &api, &Copies::new()).await?;
+        let before = if failed { "failed (Forbidden): no data" } else { "idle: no data" };
+        if failed {
+            api.next(USER, [Ends::Status(Some(403))]);
+            cx.call(LOAD, dashboard.load()).await?;
+        }
+        for (at, drops) in [(50, true), (150, true), (50, false)] {
+            let (opens, opened) = (dashboard.clone(), Arc::new(Mutex::new(None)));
+            let keeps = Arc::clone(&opened);
+            api.when_dropped(move || {
+                let mut load = async move { opens.load().await }.boxed();
+                let begun = load.poll_unpin(&mut Context::from_waker(Waker::noop()));
+                *lock(&keeps) = begun.is_pending().then_some(load);
+            });
+            dropped_at(cx, LOAD, at, dashboard.load()).await?;
+            let what = format!(
+                "a load was dropped at {at} ms, and another one has begun while its calls were being dropped"
+            );
+            let begun = lock(&opened).take();
+            let Some(begun) = begun else {
+                return Err(Fail::new(format!("{what}: it ends at once")));
+            };
+            shows(
+                &dashboard,
+                "loads the user: no data",
+                &format!("{what}: what a page shows"),
+                HELP,
+            )?;
+            if drops {
+                drop(begun);
+                shows(
+                    &dashboard,
+                    before,
+                    &format!("{what}, and is dropped too: what a page shows"),
+                    HELP,
+                )?;
+            } else {
+                cx.call(LOAD, begun).await?;
+                let phase = dashboard.page().phase;
+                ensure_eq!(phase, Phase::Ready, "{what}: the phase at its end"; help = HELP);
+            }
+        }
+    }
+    Ok(())
 }
 
 pub async fn begins_with_the_first_poll(cx: Cx) -> Outcome {

@@ -86,6 +86,8 @@ struct State {
     then: Answer,
     calls: Vec<u64>,
     running: usize,
+    /// What the next call does while it is being dropped.
+    dropped: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// A clone is a handle to the same service.
@@ -96,7 +98,7 @@ impl Api {
     pub fn new(answers: impl IntoIterator<Item = Answer>, then: Answer) -> Self {
         let answers = answers.into_iter().collect();
         let (since, calls) = (Instant::now(), Vec::new());
-        Self(Arc::new(Mutex::new(State { since, answers, then, calls, running: 0 })))
+        Self(Arc::new(Mutex::new(State { since, answers, then, calls, running: 0, dropped: None })))
     }
 
     /// Always this list, of version 3, after 50 ms.
@@ -107,6 +109,11 @@ impl Api {
     /// Always a failure, after 50 ms.
     pub fn failing() -> Self {
         Self::new([], Answer::Fails(50))
+    }
+
+    /// The next call that ends or is dropped does this in its destructor.
+    pub fn when_dropped(&self, does: impl FnOnce() + Send + 'static) {
+        lock(&self.0).dropped = Some(Box::new(does));
     }
 
     /// When a snapshot was asked for.
@@ -124,7 +131,13 @@ struct Running(Api);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        lock(&self.0.0).running -= 1;
+        let does = {
+            let mut state = lock(&self.0.0);
+            state.running -= 1;
+            state.dropped.take()
+        };
+        // Without the lock: it may ask for a snapshot.
+        does.into_iter().for_each(|does| does());
     }
 }
 
@@ -143,7 +156,10 @@ impl SnapshotApi for Api {
         };
         let _running = Running(self.clone());
         let (Answer::List(length, ..) | Answer::Fails(length) | Answer::Panics(length, _)) = answer;
-        sleep(ms(length)).await;
+        // A sleep of zero would last until the next millisecond.
+        if length > 0 {
+            sleep(ms(length)).await;
+        }
         match answer {
             Answer::List(_, version, list) => Ok(Snapshot { items: rows(list), version }),
             Answer::Fails(_) => Err(SnapshotError("503".to_owned())),

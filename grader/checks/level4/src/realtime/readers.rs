@@ -1,12 +1,14 @@
 //! Who reads, and what runs for them.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use futures::future::{join, join3};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
-use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, ms};
+use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ensure_eq, lock, ms};
 use level4::realtime::Status;
 use level4::socket::{Config, ConfigError};
 use tokio::time::{sleep, timeout};
@@ -117,6 +119,40 @@ pub async fn the_last_reader_closes(cx: Cx) -> Outcome {
         sleep(s(1_000)).await;
         ensure!(scene.api.calls().len() == calls, "the last reader was dropped {what}, and a snapshot is asked for later"; help = HELP);
     }
+    a_reader_begins_while_the_last_one_is_dropped(&cx).await
+}
+
+/// A page is closed, and the next one is opened while its call for a snapshot is being dropped.
+async fn a_reader_begins_while_the_last_one_is_dropped(cx: &Cx) -> Outcome {
+    const HELP: &str = "number the runs: one that is dropped changes the status only if no other run has begun since";
+    // The first call is dropped; the second one ends in the poll in which it begins.
+    let api = Api::new([Answer::List(1_000, 3, "1a")], Answer::List(0, 4, "1a 2b"));
+    let scene = scene(cx, api).await?;
+    let (opens, opened) = (scene.list.clone(), Arc::new(Mutex::new(None)));
+    let keeps = Arc::clone(&opened);
+    scene.api.when_dropped(move || {
+        let mut states = opens.open();
+        let mut context = Context::from_waker(Waker::noop());
+        // A reader that is polled until there is nothing new.
+        while states.poll_next_unpin(&mut context).is_ready() {}
+        *lock(&keeps) = Some(states.boxed());
+    });
+    let all = async { scene.list.open().for_each(|_| async {}).await };
+    dropped_at(cx, OPEN, 500, all).await?;
+    let states = lock(&opened).take();
+    let Some(states) = states else {
+        return Err(Fail::new("the call for a snapshot is not dropped with the last reader"));
+    };
+    let server = scene.server.clone();
+    let script = async {
+        sleep(ms(100)).await;
+        server.sends(insert(5, "3c"));
+    };
+    cx.call(OPEN, join(seen(300, states), script)).await?;
+    // The reader is gone again, so only the items tell what it has seen.
+    let now = scene.list.now();
+    let items: Vec<_> = now.items.iter().flat_map(|items| items.iter()).collect();
+    ensure!(now.version == 5 && items.len() == 3, "a reader began while the last one before it was being dropped, and an update came: version {}, {} items", now.version, items.len(); expected = "version 5, 3 items: the list of the new reader is live", help = HELP);
     Ok(())
 }
 

@@ -1,10 +1,12 @@
 //! Figures of operations.
 
+use std::num::NonZeroU32;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use futures::future::join;
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, list, ms};
-use level4::recovery::{Class, Metrics};
+use level4::recovery::{Class, Classify, Metrics};
 use tokio::time::sleep;
 
 use super::fakes::{Broken, Calls, Ends, fails};
@@ -185,5 +187,53 @@ pub async fn operations_are_apart(cx: Cx) -> Outcome {
         let nothing = none.total == 0 && none.errors.is_empty() && none.mean.is_zero();
         ensure!(nothing, "`{name}` has no runs, and its figures are {}", counts(&none); expected = "zero");
     }
+    Ok(())
+}
+
+/// An error that asks for the figures whenever it is cloned or dropped.
+struct Nosy(Arc<OnceLock<Weak<Asked>>>);
+
+type Asked = level4::recovery::Recovery<u32, Nosy>;
+
+impl Nosy {
+    fn asks(&self) {
+        if let Some(recovery) = self.0.get().and_then(Weak::upgrade) {
+            std::hint::black_box(recovery.metrics("b").total);
+        }
+    }
+}
+
+impl Clone for Nosy {
+    fn clone(&self) -> Self {
+        self.asks();
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Nosy {
+    fn drop(&mut self) {
+        self.asks();
+    }
+}
+
+impl Classify for Nosy {
+    fn class(&self) -> Class {
+        Class::Client
+    }
+}
+
+pub async fn an_error_may_ask_for_figures(cx: Cx) -> Outcome {
+    let handle = Arc::new(OnceLock::new());
+    let recovery = Arc::new(cx.call_fn("Recovery::new", Asked::new).await?);
+    let _ = handle.set(Arc::downgrade(&recovery));
+    // More than are kept, so that some are dropped.
+    for _ in 0..110 {
+        let fails = || async { Err::<u32, _>(Nosy(Arc::clone(&handle))) };
+        let ended = cx.call(RUN, recovery.run("a", NonZeroU32::MIN, fails)).await?.value;
+        ensure!(ended.is_err(), "a run fails with an error that asks for figures, and succeeds");
+    }
+    let figures = cx.call_fn(METRICS, || recovery.metrics("a")).await?;
+    ensure_eq!((figures.failed, figures.errors.len()), (110, 100), "110 runs have failed with errors that ask for figures when they are cloned and dropped: the failed ones, and the errors that are kept";
+        help = "copy a list of `Arc`s under the lock, and clone the errors after it");
     Ok(())
 }

@@ -256,7 +256,8 @@ pub async fn counts_until_a_connection_is_stable(cx: Cx) -> Outcome {
     }
     // The time of a connect is no time of the connection.
     let server = Server::new([Answer::Refuses], Answer::AcceptsAfter(50_000));
-    let (_outbox, stream) = socket(&cx, &server, quiet()).await?;
+    let patient = Config { connect_timeout: s(60), ..quiet() };
+    let (_outbox, stream) = socket(&cx, &server, patient).await?;
     let script = async {
         sleep(s(71)).await;
         server.closes();
@@ -323,6 +324,55 @@ pub async fn no_wait_is_longer_than_the_longest(cx: Cx) -> Outcome {
     Ok(())
 }
 
+pub async fn a_connect_has_a_limit(cx: Cx) -> Outcome {
+    const HELP: &str =
+        "a connect that takes `connect_timeout` has failed: `timeout` around `connect`";
+    const NEVER: Answer = Answer::AcceptsAfter(3_600_000);
+    // Connects that are never answered.
+    let server = Server::new([], NEVER);
+    let (_outbox, stream) = socket(&cx, &server, quiet()).await?;
+    let script = async {
+        sleep(s(30) + ms(500)).await;
+        let alive = server.alive();
+        sleep(s(60)).await;
+        alive
+    };
+    let (seen, alive) = cx.call(SOCKET, join(observed(70_000, stream), script)).await?.value;
+    seen.ensure(
+        &events([(30_000, "failed 1, 1000 ms"), (61_000, "failed 2, 2000 ms")]),
+        "no connect has an answer, and `connect_timeout` is 30 s",
+        HELP,
+    )?;
+    ensure_eq!(alive, 0, "connects that are still under way during the wait after the first one"; help = "drop a connect that took too long");
+    // The last error, with another limit.
+    let server = Server::new([], NEVER);
+    let config = Config { max_attempts: 0, connect_timeout: ms(700), ..quiet() };
+    let (_outbox, mut stream) = socket(&cx, &server, config).await?;
+    let call = cx.call(SOCKET, stream.next()).await?;
+    let last = GaveUp { failures: 1, last: WireError::TimedOut };
+    ensure_eq!(call.value, Some(Err(last)), "a connect has no answer, and no attempt is left");
+    ensure_eq!(call.took, ms(700), "a connect has no answer, and `connect_timeout` is 700 ms: when the socket gives up"; help = HELP);
+    // A connect in time, and a `hello` that is written in time: together they take longer.
+    let server = Server::new([], Answer::AcceptsAfter(29_999));
+    let (_outbox, stream) = socket(&cx, &server, quiet()).await?;
+    let seen = cx.call(SOCKET, observed(60_000, stream)).await?.value;
+    seen.ensure(
+        &events([(29_999, "connected 1")]),
+        "a connect takes 29.999 s, and `connect_timeout` is 30 s",
+        "a connect that ends in time is no failure",
+    )?;
+    let server = Server::new([], Answer::Slow(2_000));
+    let hello = ["token", "orders", "prices", "news"].map(text).to_vec();
+    let config = Config { hello, connect_timeout: s(5), ..quiet() };
+    let (_outbox, stream) = socket(&cx, &server, config).await?;
+    let seen = cx.call(SOCKET, observed(60_000, stream)).await?.value;
+    seen.ensure(
+        &events([(8_000, "connected 1")]),
+        "four frames of `hello`, each of which takes 2 s, and `connect_timeout` is 5 s",
+        "`connect_timeout` is the time of the connect; each frame of `hello` has its own",
+    )
+}
+
 pub async fn refuses_senseless_settings(cx: Cx) -> Outcome {
     let make = |config: Config| {
         let server = Server::new([], Answer::Accepts);
@@ -332,6 +382,14 @@ pub async fn refuses_senseless_settings(cx: Cx) -> Outcome {
     let refused = [
         (Config { first_delay: zero, ..Config::default() }, ConfigError::Zero("first_delay")),
         (Config { stable_after: zero, ..Config::default() }, ConfigError::Zero("stable_after")),
+        (
+            Config { connect_timeout: zero, ..Config::default() },
+            ConfigError::Zero("connect_timeout"),
+        ),
+        (
+            Config { connect_timeout: LONGEST + ms(1), ..Config::default() },
+            ConfigError::TooLong("connect_timeout"),
+        ),
         (Config { ping_every: Some(zero), ..Config::default() }, ConfigError::Zero("ping_every")),
         (Config { pong_timeout: zero, ..Config::default() }, ConfigError::Zero("pong_timeout")),
         (
@@ -365,6 +423,7 @@ pub async fn refuses_senseless_settings(cx: Cx) -> Outcome {
         Config::default(),
         Config {
             first_delay: nano,
+            connect_timeout: nano,
             stable_after: nano,
             ping_every: Some(nano),
             pong_timeout: nano,
@@ -372,6 +431,7 @@ pub async fn refuses_senseless_settings(cx: Cx) -> Outcome {
         },
         Config {
             first_delay: LONGEST,
+            connect_timeout: LONGEST,
             stable_after: LONGEST,
             ping_every: Some(LONGEST),
             pong_timeout: LONGEST,

@@ -1,5 +1,7 @@
 //! Parts of the state as streams.
 
+use std::sync::{Arc, OnceLock};
+
 use futures::StreamExt as _;
 use futures::future::join;
 use futures::stream::FusedStream as _;
@@ -221,5 +223,75 @@ pub async fn a_part_may_use_the_store(cx: Cx) -> Outcome {
     let read = cx.call(SELECT, reads).await?.value;
     ensure_eq!(read, ["anna, 1 seats, false", "anna, 2 seats, false", "anna, 3 seats, false"], "a part whose closure updates the store and asks it";
         help = "take the view out of the cell and let the lock go before the closure is called");
+    a_state_may_use_the_store(&cx).await
+}
+
+/// A state that reads its store when it is cloned, compared and dropped, and changes it when it is dropped.
+struct Nosy {
+    number: u64,
+    store: Arc<OnceLock<Store<Nosy>>>,
+    /// Whether the destructor changes the store.
+    changes: bool,
+}
+
+impl Nosy {
+    fn reads(&self) {
+        if let Some(store) = self.store.get() {
+            std::hint::black_box((store.view().state.number, store.loading("load")));
+        }
+    }
+}
+
+impl Clone for Nosy {
+    fn clone(&self) -> Self {
+        self.reads();
+        Self { number: self.number, store: Arc::clone(&self.store), changes: false }
+    }
+}
+
+impl PartialEq for Nosy {
+    fn eq(&self, other: &Self) -> bool {
+        self.reads();
+        self.number == other.number
+    }
+}
+
+impl Drop for Nosy {
+    fn drop(&mut self) {
+        self.reads();
+        if let (true, Some(store)) = (self.changes, self.store.get()) {
+            store.update(|state| state.number += 1);
+        }
+    }
+}
+
+async fn a_state_may_use_the_store(cx: &Cx) -> Outcome {
+    let handle = Arc::new(OnceLock::new());
+    let first = Nosy { number: 0, store: Arc::clone(&handle), changes: false };
+    let store = cx.call_fn("Store::new", || Store::new(first)).await?;
+    let _ = handle.set(store.clone());
+    let mut numbers = store.select(|view| view.state.number);
+    // A change, and a change to the same; in the second case the copy is dropped, and counts.
+    for (to, then) in [(1, 1), (1, 2), (7, 7)] {
+        let update = || {
+            store.update(|state| {
+                state.changes = to == state.number;
+                state.number = to;
+            });
+        };
+        cx.call_fn("Store::update", update).await?;
+        ensure_eq!(store.view().state.number, then, "a state that reads the store when it is cloned, compared and dropped, and changes it when a copy of it is dropped: after an update to {to}";
+            help = "no lock that readers need is held while the state's own code runs, and no copy is dropped before the change is over");
+    }
+    let work = async { Err::<(), _>("no") };
+    let tracked = cx.call("Store::track", store.track("load", work)).await?.value;
+    ensure_eq!(
+        (tracked, store.error("load")),
+        (Err("no"), Some("no".to_owned())),
+        "a run, and a state that reads the store when it is cloned"
+    );
+    cx.call_fn("Store::reset", || store.reset()).await?;
+    let read = cx.call(SELECT, numbers.next()).await?.value;
+    ensure_eq!(read, Some(0), "after a reset, a state that reads the store when it is cloned");
     Ok(())
 }

@@ -1,16 +1,18 @@
 //! What fetches do.
 
-use std::panic::AssertUnwindSafe;
+use std::hash::{Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures::future::{join, join_all};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
-use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
+use level4::ttl_cache::{Config, TtlCache};
 use tokio::time::{sleep, timeout};
 
 use super::{Cache, FETCH, TTL, cache, fetch, get};
 use crate::fetches::{Ends, Fetches};
-use crate::ops::{End, NEWEST_WAKER};
+use crate::ops::{End, NEWEST_WAKER, nz};
 use crate::panics::Payload;
 
 /// A call of `get_or_fetch` at a time, with a fetch of 50 ms.
@@ -271,5 +273,59 @@ pub async fn a_panic_leaves_no_trace(cx: Cx) -> Outcome {
                 expected = "it fetches", help = "leave the maps from a destructor, and hold no lock while `fetch` runs");
         }
     }
+    a_key_that_panics_costs_no_value(&cx).await
+}
+
+/// A key whose `clone` panics when it is told to.
+struct Key(&'static str, bool);
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl Clone for Key {
+    fn clone(&self) -> Self {
+        if self.1 {
+            // Without a report: the grader shows no panic of its own.
+            std::panic::resume_unwind(Box::new("a bug of the key"));
+        }
+        Self(self.0, false)
+    }
+}
+
+async fn a_key_that_panics_costs_no_value(cx: &Cx) -> Outcome {
+    const HELP: &str =
+        "clone the key before anything is taken out: then a panic leaves all as it was";
+    let config = Config { capacity: nz(2), ttl: ms(TTL), stale_for: ms(0) };
+    let made = cx.call_fn("TtlCache::new", || TtlCache::<Key, u32, ()>::new(config)).await?;
+    let cache = made.map_err(|error| Fail::new(error.to_string()))?;
+    for (name, value) in [("a", 1), ("b", 2)] {
+        cx.call_fn("TtlCache::put", || cache.put(Key(name, false), value)).await?;
+    }
+    let got = |name| cache.get(&Key(name, false)).map(|hit| hit.value);
+    for name in ["c", "a"] {
+        let panics = || catch_unwind(AssertUnwindSafe(|| cache.put(Key(name, true), 3))).is_err();
+        // A `put` need not clone its key.
+        if !cx.call_fn("TtlCache::put", panics).await? {
+            break;
+        }
+        let both = cx.call_fn("TtlCache::get", || (got("a"), got("b"))).await?;
+        ensure_eq!(both, (Some(1), Some(2)), "a cache is full with a and b, and a `put` of {name} has panicked in the `clone` of its key: the values of a and b"; help = HELP);
+    }
+    for (name, value) in [("d", 4), ("e", 5), ("f", 6)] {
+        cx.call_fn("TtlCache::put", || cache.put(Key(name, false), value)).await?;
+    }
+    let now = cx.call_fn("TtlCache::get", || (cache.len(), got("e"), got("f"))).await?;
+    ensure_eq!(now, (2, Some(5), Some(6)), "three values more, in a cache with a capacity of two: how many there are, and the last two"; help = HELP);
     Ok(())
 }

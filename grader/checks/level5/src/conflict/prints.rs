@@ -74,6 +74,8 @@ pub async fn fingerprints_cover_the_whole(cx: Cx) -> Outcome {
         (json!({"e": "😀"}), json!({"e": "😁"})),
         (json!({"n": u64::MAX}), json!({"n": u64::MAX - 1})),
         (json!({"n": 0.1}), json!({"n": 0.2})),
+        (json!({"n": -1.5}), json!({"n": 1.5})),
+        (json!({"n": -1}), json!({"n": 1})),
         (json!({&word: 1}), json!({format!("{word}s"): 1})),
     ];
     for (a, b) in differ.iter().chain(&look_alike(&mut draw)) {
@@ -98,6 +100,12 @@ pub async fn fingerprints_cover_the_whole(cx: Cx) -> Outcome {
         let (one, other) = cx.call_fn("Fingerprint::of", || (print(&a), print(&b))).await?;
         ensure!(one == other, "the members of an object came in another order, and the fingerprint is another one";
             expected = "the order of members does not matter", help = "sort the members of every object");
+    }
+    // Equal numbers that are written differently.
+    for wrap in [|zero| json!({ "n": zero }), |zero| json!({ "n": [1, { "n": zero }] })] {
+        let (a, b): (Value, Value) = (wrap(0.0_f64), wrap(-0.0_f64));
+        let (one, other) = cx.call_fn("Fingerprint::of", || (print(&a), print(&b))).await?;
+        ensure!(one == other, "{a} and {b} are equal contents, and their fingerprints differ"; expected = "equal fingerprints", help = "`0.0` and `-0.0` are one number with two texts: write one of them");
     }
     Ok(())
 }

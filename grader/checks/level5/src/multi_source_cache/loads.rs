@@ -2,7 +2,8 @@
 
 use futures::future::{join, join_all};
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, list, ms};
-use level5::multi_source_cache::{Rule, SyncMode};
+use level5::conflict::SourceId;
+use level5::multi_source_cache::{Rule, Stamped, SyncMode};
 use tokio::time::sleep;
 
 use super::fakes::{Fake, Has, value, written};
@@ -202,6 +203,33 @@ pub async fn a_stale_value_is_marked(cx: Cx) -> Outcome {
     ensure_eq!(answer, "two, 30 ms old, stale (first: down)", "`Some(0)`, and the source fails"; help = HELP);
     let answer = get(&cx, &cache, "x").await?;
     ensure_eq!(answer, "two, 30 ms old", "a value within its ttl, after a load that failed"; help = "it is fresh: no load, and no mark");
+    a_value_that_has_just_come_is_not_stale(&cx).await
+}
+
+/// A value is set while the sources are asked, and then they fail.
+async fn a_value_that_has_just_come_is_not_stale(cx: &Cx) -> Outcome {
+    const HELP: &str =
+        "a value that has arrived since the call is no older one: mark only what was there before";
+    for (limit, older) in [(None, false), (Some(ms(0)), false), (Some(ms(0)), true)] {
+        for (ttl, stale) in [(None, ""), (Some(ms(20)), ", stale (a: down)")] {
+            let source = Fake::new(cx, "a", 1).takes(100);
+            source.all(value(1, "one"));
+            let cache = over(cx, config(Rule::Newest), &[&source]).await?;
+            if older {
+                get(cx, &cache, "x").await?;
+                sleep(ms(10)).await;
+            }
+            source.all(Has::Error("down"));
+            let (key, from) = ("x".to_owned(), SourceId::new("a"));
+            let sets = async {
+                sleep(ms(40)).await;
+                cache.set(key.clone(), Stamped { ttl, ..written(5, "set") }, &from)
+            };
+            let (answer, _) = cx.call(GET, join(cache.get(&key, limit), sets)).await?.value;
+            let before = if older { "a value is there; " } else { "" };
+            ensure_eq!(shown(answer), format!("set, 60 ms old{stale}"), "{before}a call with {limit:?}, 40 ms later a value with a ttl of {} ms is set, and 60 ms after that the source fails: what the call returns", ttl.map_or(TTL, |ttl| ttl.as_millis() as u64); help = HELP);
+        }
+    }
     Ok(())
 }
 

@@ -17,7 +17,7 @@ pub use rules::{
 };
 pub use sends::{
     a_conflict_lands_on_its_field, empties_after_success, other_failures_are_the_forms,
-    registers_what_was_typed,
+    registers_what_was_typed, threads_register_once,
 };
 
 use fakes::Users;

@@ -1,12 +1,17 @@
 //! What the form sends, and what it shows of the outcome.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
 use futures::future::join;
 use grader_kit::{Cx, Fail, Outcome, ensure_eq, ms};
-use level5::form_validator::{FormStatus, SubmitError};
+use level5::form_validator::{CheckFailed, FormStatus, SubmitError};
 use level5::registration::{
-    AccountId, EMAIL, EMAIL_TAKEN, PASSWORD, REFUSED, RegisterError, Registration, TRY_LATER,
-    USERNAME, USERNAME_TAKEN,
+    AccountId, Accounts, EMAIL, EMAIL_TAKEN, PASSWORD, REFUSED, RegisterError, Registration,
+    RegistrationForm, TRY_LATER, USERNAME, USERNAME_TAKEN,
 };
+use tokio::runtime::Builder;
 use tokio::time::sleep;
 
 use super::fakes::{Says, Users};
@@ -159,6 +164,7 @@ pub async fn other_failures_are_the_forms(cx: Cx) -> Outcome {
 
 pub async fn empties_after_success(cx: Cx) -> Outcome {
     const HELP: &str = "`Form::reset` when the registration has succeeded, and only then";
+    const INSIDE: &str = "empty the form inside of the function that `Form::submit` calls: the submit is under way until it returns";
     let users = Users::new(cx.timeline());
     let stage = Stage::new(&cx, &users).await?;
     fills(&stage, "anna", "12345678").await?;
@@ -182,5 +188,92 @@ pub async fn empties_after_success(cx: Cx) -> Outcome {
         ensure_eq!(stage.form_status(), FormStatus::Pristine, "the status of the form, {wait} ms after a success"; help = HELP);
     }
     ensure_eq!(users.asked().len(), asked, "what was asked after a success"; help = HELP);
+    // An impatient user, who clicks again and again in the moment of the success.
+    fills(&stage, "anna", "12345678").await?;
+    stage.at(stage.now() + 1000).await;
+    let before = users.registered().len();
+    let again = async {
+        sleep(ms(100)).await;
+        for _ in 0..64 {
+            match stage.page.submit().await {
+                Err(SubmitError::AlreadySubmitting) => tokio::task::yield_now().await,
+                other => return other,
+            }
+        }
+        Err(SubmitError::AlreadySubmitting)
+    };
+    let (first, second) = cx.call(SUBMIT, join(stage.page.submit(), again)).await?.value;
+    ensure_eq!(outcome(&first), format!("account {}", before + 1), "a registration"; help = INSIDE);
+    ensure_eq!(outcome(&second), "not valid", "the first click after a success"; help = INSIDE);
+    ensure_eq!(users.registered().len(), before + 1, "registrations, with a click in the moment of the success"; help = INSIDE);
     Ok(())
+}
+
+/// The real time after which no further round begins.
+const BUDGET: Duration = Duration::from_secs(10);
+/// How many threads submit at once.
+const THREADS: usize = 4;
+
+pub async fn threads_register_once(cx: Cx) -> Outcome {
+    const HELP: &str = "empty the form inside of the function that `Form::submit` calls: the submit is under way until it returns";
+    let counts = Counts::default();
+    let accounts = counts.clone();
+    let page = cx.call_fn("RegistrationForm::new", || RegistrationForm::new(accounts)).await?;
+    let page = Arc::new(page.map_err(|error| Fail::new(error.to_string()))?);
+    // By the real time: on a busy machine the threads keep one another from their lock for long, and a round may take a
+    // second. A run that has seen fewer rounds is a weaker test, and no failure.
+    let began = std::time::Instant::now();
+    for round in 1..=100 {
+        if began.elapsed() > BUDGET {
+            break;
+        }
+        for (field, value) in
+            [(USERNAME, "anna"), (EMAIL, "mail@example.com"), (PASSWORD, "12345678")]
+        {
+            let set = cx.call_fn("Form::set", || page.form().set(field, value)).await?;
+            set.map_err(|error| Fail::new(error.to_string()))?;
+        }
+        // All verdicts are known afterwards: no submit has to wait.
+        cx.call("Form::validate_all", page.form().validate_all()).await?;
+        let shared = Arc::clone(&page);
+        cx.on_threads(SUBMIT, THREADS, move |_| {
+            let Ok(runtime) = Builder::new_current_thread().enable_time().build() else { return };
+            runtime.block_on(async {
+                while shared.submit().await == Err(SubmitError::AlreadySubmitting) {}
+            });
+        })?;
+        ensure_eq!(counts.0.load(SeqCst), round, "registrations, when the form was filled in {round} times and {THREADS} threads submitted at once each time"; help = HELP);
+    }
+    Ok(())
+}
+
+/// A service that likes everything at once, and counts registrations.
+#[derive(Clone, Default)]
+struct Counts(Arc<AtomicUsize>);
+
+impl Accounts for Counts {
+    async fn is_free(&self, _: &str) -> Result<bool, CheckFailed> {
+        Ok(true)
+    }
+
+    async fn has_domain(&self, _: &str) -> Result<bool, CheckFailed> {
+        Ok(true)
+    }
+
+    async fn is_disposable(&self, _: &str) -> Result<bool, CheckFailed> {
+        Ok(false)
+    }
+
+    async fn is_blocked(&self, _: &str) -> Result<bool, CheckFailed> {
+        Ok(false)
+    }
+
+    async fn register(&self, _: Registration) -> Result<AccountId, RegisterError> {
+        self.0.fetch_add(1, SeqCst);
+        // The other threads try again and again meanwhile.
+        for _ in 0..3 {
+            std::thread::yield_now();
+        }
+        Ok(AccountId(1))
+    }
 }

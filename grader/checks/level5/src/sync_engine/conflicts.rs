@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use grader_kit::{Cx, Outcome, ensure, ensure_eq, failed, ms};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, failed, ms};
 use level5::conflict::Strategy;
 use level5::sync_engine::{Incoming, NotDecided, Pick, RecordId, Rule};
 use serde_json::json;
 use tokio::time::sleep;
 
 use super::fakes::{Fake, Picks, Program, deleted, record, written};
-use super::{NEWEST, add_all, changes, fetch, found, get, history, lasting, parked, started};
+use super::{
+    NEWEST, RARELY, add, add_all, changes, fetch, found, get, history, lasting, meta, parked,
+    started,
+};
 
 const MANUAL: Rule = Rule::By(Strategy::Manual);
 const DECIDE: &str = "Engine::decide";
@@ -136,6 +139,41 @@ pub async fn a_late_answer_undoes_nothing(cx: Cx) -> Outcome {
     fetch(&cx, &engine, "x").await?;
     sleep(ms(500)).await;
     ensure_eq!((get(&cx, &engine, "x").await?, history(&engine, "x")), ("fresh v=one".to_owned(), "v=one".to_owned()), "the sources agree again before the program has answered: what counts, and the versions"; help = HELP);
+    a_rule_comes_back_before_the_answer(&cx).await
+}
+
+/// While a program thinks, the rule is another one for a while.
+async fn a_rule_comes_back_before_the_answer(cx: &Cx) -> Outcome {
+    const HELP: &str = "the program has a question of the record already: it is asked about the next one after its answer";
+    for between in [MANUAL, NEWEST] {
+        let shown_rule = format!("{between:?}");
+        let program = Program::new(cx, 100);
+        let ask = || Rule::Ask(Arc::new(program.clone()));
+        let engine = started(cx, lasting(ask())).await?;
+        let (a, b) = (Fake::new(cx, "a"), Fake::new(cx, "b"));
+        a.has(written("x", 1, "one"));
+        add_all(cx, &engine, &[&a, &b]).await?;
+        b.has(written("x", 5, "two"));
+        fetch(cx, &engine, "x").await?;
+        sleep(ms(20)).await;
+        cx.call_fn("Engine::set_rule", || engine.set_rule(between)).await?;
+        sleep(ms(20)).await;
+        cx.call_fn("Engine::set_rule", || engine.set_rule(ask())).await?;
+        cx.settle().await;
+        let what = format!(
+            "a program was asked, and after 20 ms the rule is {shown_rule} for 20 ms and the program again"
+        );
+        ensure_eq!(program.running(), (1, 1), "{what}: the questions that are open, and the most of the record at once"; help = HELP);
+        // Another conflict before the answer.
+        b.has(written("x", 9, "three"));
+        fetch(cx, &engine, "x").await?;
+        cx.settle().await;
+        ensure_eq!(program.running().1, 1, "{what}; then one record changes: the most questions of the record at once"; help = HELP);
+        sleep(ms(300)).await;
+        let now = (get(cx, &engine, "x").await?, parked(&engine));
+        ensure_eq!(now, ("fresh v=three".to_owned(), "none".to_owned()), "{what}; then one record changes: what counts at the end, and what is parked"; help = HELP);
+        ensure_eq!(program.running(), (0, 1), "{what}; then one record changes: the questions that are open at the end, and the most at once"; help = HELP);
+    }
     Ok(())
 }
 
@@ -210,6 +248,35 @@ pub async fn a_conflict_waits_for_a_person(cx: Cx) -> Outcome {
         sleep(ms(20)).await;
         ensure_eq!(parked(&engine), "z [a v=one | b v=two | c v=two]", "{shown_rule}: a has `one`, b `two` and c `one`, and a person has decided; now c has `two`: what is parked"; help = "the decision holds until a content changes: that of one source, also if another one has it already");
     }
+    a_program_leaves_it_to_a_person(&cx).await
+}
+
+/// A program has left a conflict open; then come stamps and sources, and no other content.
+async fn a_program_leaves_it_to_a_person(cx: &Cx) -> Outcome {
+    const HELP: &str = "a program that has left a conflict open is not asked about the same contents again: a person decides";
+    let program = Program::new(cx, 100);
+    program.picks(Picks::Nothing);
+    let engine = started(cx, lasting(Rule::Ask(Arc::new(program.clone())))).await?;
+    let (a, b, c) = (Fake::new(cx, "a"), Fake::new(cx, "b"), Fake::new(cx, "c"));
+    a.has(written("x", 1, "one"));
+    b.has(written("x", 5, "two"));
+    add_all(cx, &engine, &[&a, &b]).await?;
+    sleep(ms(200)).await;
+    let Some(open) = engine.parked().pop() else {
+        return Err(
+            Fail::new("a program has left a conflict open, and nothing is parked").help(HELP)
+        );
+    };
+    program.take_questions();
+    a.has(written("x", 7, "one"));
+    fetch(cx, &engine, "x").await?;
+    add(cx, &engine, &c, meta(0, RARELY)).await?;
+    cx.call_fn("Engine::remove_source", || engine.remove_source(&"c".into())).await?;
+    cx.settle().await;
+    let now = (program.take_questions(), engine.parked().len());
+    ensure_eq!(now, ("none".to_owned(), 1), "a program has left a conflict open; then a stamp is new, and a source comes and goes: the questions, and how many conflicts are parked"; help = HELP);
+    let decided = cx.call_fn(DECIDE, || engine.decide(&open, Pick::Record("b".into()))).await?;
+    ensure_eq!(decided, Ok(()), "a program has left a conflict open; then a stamp is new, and a source comes and goes: the decision of a person"; help = HELP);
     Ok(())
 }
 

@@ -78,7 +78,31 @@ pub async fn a_removed_source_is_gone(cx: Cx) -> Outcome {
     low.has_nothing();
     engine.set_rule(NEWEST);
     ensure_eq!(get(&cx, &engine, "x").await?, "fresh v=high", "a source was removed while a fetch of it was on its way: what counts under Newest"; help = "what it answers afterwards is not kept");
+    answers_nothing_afterwards(&cx).await?;
     ranks_below_zero(&cx).await
+}
+
+/// The reader of a fetch learns nothing of a source that is removed before it answers.
+async fn answers_nothing_afterwards(cx: &Cx) -> Outcome {
+    for (others, expected) in [(false, "unknown (no source)"), (true, "missing")] {
+        let engine = started(cx, Config { fetch_timeout: ms(5000), ..lasting(NEWEST) }).await?;
+        let (goes, stays) = (Fake::new(cx, "goes"), Fake::new(cx, "stays"));
+        add(cx, &engine, &goes, meta(0, RARELY)).await?;
+        if others {
+            add(cx, &engine, &stays, meta(0, RARELY)).await?;
+        }
+        goes.takes(100);
+        goes.has(written("x", 1, "one"));
+        let id = RecordId::new("x");
+        let removes = async {
+            sleep(ms(50)).await;
+            engine.remove_source(&"goes".into());
+        };
+        let (read, ()) = cx.call(GET, join(engine.get(&id, None), removes)).await?.value;
+        let beside = if others { ", beside one that has nothing" } else { "" };
+        ensure_eq!(shown(&read), expected, "the only source that has a record is removed while a fetch of the record is on its way{beside}: what its reader gets"; help = "the answer of a removed source is none: as if it had not been asked");
+    }
+    Ok(())
 }
 
 /// The records of a removed source beside those of a source whose priority and trust are zero.
@@ -244,6 +268,32 @@ async fn asks_about_the_last_poll(cx: &Cx) -> Outcome {
             ensure_eq!(super::history(&next, "x"), "v=one, v=two", "{what}: the versions of an engine on the same store"; help = "save when the questions have ended");
         }
     }
+    asks_again_about_the_last_poll(cx).await
+}
+
+/// A poll that ends during the shutdown changes the records that a program is deciding about.
+async fn asks_again_about_the_last_poll(cx: &Cx) -> Outcome {
+    const HELP: &str = "an answer about records that have changed since leads to another question, also during a shutdown: end the questions with the last answer";
+    let mut draw = cx.draw();
+    let thinks = draw.between(200..=400);
+    let length = draw.between(20..=150);
+    let program = Program::new(cx, thinks);
+    let config =
+        Config { fetch_timeout: ms(5000), ..lasting(Rule::Ask(Arc::new(program.clone()))) };
+    let engine = started(cx, config).await?;
+    let (a, b, c) = (Fake::new(cx, "a"), Fake::new(cx, "b"), Fake::new(cx, "c"));
+    a.has(written("x", 1, "one"));
+    b.has(written("x", 2, "two"));
+    c.has(written("x", 3, "three"));
+    c.takes(length);
+    add_all(cx, &engine, &[&a, &b, &c]).await?;
+    let called = cx.call(SHUTDOWN, engine.shutdown(ms(1000))).await?;
+    let what = format!(
+        "a shutdown begins while a program thinks for {thinks} ms about two records, and a poll brings a third one {length} ms later"
+    );
+    ensure_eq!((called.took, &called.value), (ms(2 * thinks), &Report::default()), "{what}: the time that it takes, and its report"; help = HELP);
+    let now = (get(cx, &engine, "x").await?, parked(&engine));
+    ensure_eq!(now, ("fresh v=three".to_owned(), "none".to_owned()), "{what}: what counts afterwards, and what is parked"; help = HELP);
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use super::{BASE, DAY};
 
-pub use disk::Disk;
+pub use disk::{Disk, Panics};
 pub use program::{Picks, Program};
 
 /// A record that was written at this millisecond of its source, which is of yesterday.

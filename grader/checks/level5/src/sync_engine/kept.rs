@@ -5,7 +5,7 @@ use level5::conflict::Strategy;
 use level5::sync_engine::{Config, Engine, MemoryStore, Pick, RecordId, Rule, StoreError};
 use tokio::time::sleep;
 
-use super::fakes::{Disk, Fake, deleted, written};
+use super::fakes::{Disk, Fake, Panics, deleted, written};
 use super::{
     NEWEST, add, add_all, changes, config, fetch, found, get, history, lasting, meta, nz, parked,
     started, started_on,
@@ -263,5 +263,22 @@ pub async fn a_failed_save_is_repeated(cx: Cx) -> Outcome {
     sleep(ms(5000)).await;
     ensure_eq!(disk.saved(), "x v=four, y v=late", "after a flush that failed: what is saved"; help = HELP);
     ensure_eq!(disk.most(), 1, "the most saves at once"; help = "one save at a time: an older state must not replace a newer one");
+    a_panic_is_a_failed_save(&cx).await
+}
+
+async fn a_panic_is_a_failed_save(cx: &Cx) -> Outcome {
+    for panics in [Panics::InFuture, Panics::AtOnce] {
+        let disk = Disk::new(cx);
+        let engine = started_on(cx, config(NEWEST), disk.clone()).await?;
+        let source = Fake::new(cx, "a").with([written("x", 1, "one")]);
+        disk.panics(panics);
+        add_all(cx, &engine, &[&source]).await?;
+        sleep(ms(100)).await;
+        ensure_eq!(engine.metrics().borrow().failed_saves, 1, "the first save panics ({panics:?}): `failed_saves`"; help = "a panic of the store is a failed save, also one before there is a future");
+        source.has(written("y", 1, "two"));
+        fetch(cx, &engine, "y").await?;
+        sleep(ms(5000)).await;
+        ensure_eq!(disk.saved(), "x v=one, y v=two", "the first save has panicked ({panics:?}), and 5 s have gone by: what is saved"; help = "the engine goes on saving after a panic of the store");
+    }
     Ok(())
 }

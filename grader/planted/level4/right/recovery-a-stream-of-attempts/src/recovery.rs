@@ -200,7 +200,7 @@ type Fallback<T, E> = Arc<dyn Fn(&E) -> BoxFuture<'static, Result<T, E>> + Send 
 struct Cell<E> {
     counts: RwLock<[AtomicU64; 4]>,
     nanos: AtomicU64,
-    errors: Mutex<Vec<E>>,
+    errors: Mutex<Vec<Arc<E>>>,
 }
 
 impl<E> Default for Cell<E> {
@@ -216,11 +216,12 @@ const BADLY: usize = 3;
 
 impl<E: Clone> Cell<E> {
     fn note(&self, error: &E) {
+        let kept = Arc::new(error.clone());
         let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
-        if errors.len() >= KEPT_ERRORS {
-            errors.remove(0);
-        }
-        errors.push(error.clone());
+        let gone = (errors.len() >= KEPT_ERRORS).then(|| errors.remove(0));
+        errors.push(kept);
+        drop(errors);
+        drop(gone);
     }
 
     fn ends(&self, began: Instant, which: &[usize]) {
@@ -240,6 +241,8 @@ impl<E: Clone> Cell<E> {
         let total = succeeded + failed;
         let mean = Duration::from_nanos(self.nanos.load(SeqCst) / total.max(1));
         let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        drop(counts);
+        let errors = errors.iter().map(|error| E::clone(error)).collect();
         Metrics { total, succeeded, failed, fallback_succeeded, fallback_failed, mean, errors }
     }
 }

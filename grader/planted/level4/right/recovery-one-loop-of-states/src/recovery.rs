@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -213,7 +213,7 @@ enum State<E> {
 pub struct Recovery<T, E> {
     waits: Vec<(Class, Waits)>,
     fallbacks: Vec<(&'static str, Fallback<T, E>)>,
-    figures: Mutex<HashMap<&'static str, (Metrics<E>, u128)>>,
+    figures: Mutex<HashMap<&'static str, (Metrics<Arc<E>>, u128)>>,
 }
 
 impl<T, E> fmt::Debug for Recovery<T, E> {
@@ -295,11 +295,14 @@ impl<T, E: Classify + Clone> Recovery<T, E> {
                         return Ok(Recovered::Primary(value));
                     }
                     Err(error) => {
+                        let kept = Arc::new(error.clone());
+                        let mut gone = Vec::new();
                         self.change(op, |(it, _)| {
-                            it.errors.push(error.clone());
+                            it.errors.push(kept);
                             let more = it.errors.len().saturating_sub(KEPT_ERRORS);
-                            it.errors.drain(..more);
+                            gone.extend(it.errors.drain(..more));
                         });
+                        drop(gone);
                         if number < max_attempts.get() && error.is_retryable() {
                             State::Wait(number, self.wait(error.class(), number))
                         } else {
@@ -341,8 +344,13 @@ impl<T, E: Classify + Clone> Recovery<T, E> {
     /// The figures of an operation.
     #[must_use]
     pub fn metrics(&self, op: &str) -> Metrics<E> {
-        let figures = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
-        figures.get(op).map_or_else(nothing, |(it, _)| it.clone())
+        let it = {
+            let figures = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
+            figures.get(op).map_or_else(nothing, |(it, _)| it.clone())
+        };
+        let errors = it.errors.iter().map(|error| E::clone(error)).collect();
+        let Metrics { total, succeeded, failed, fallback_succeeded, fallback_failed, mean, .. } = it;
+        Metrics { total, succeeded, failed, fallback_succeeded, fallback_failed, mean, errors }
     }
 
     fn wait(&self, class: Class, attempt: u32) -> Duration {
@@ -350,12 +358,12 @@ impl<T, E: Classify + Clone> Recovery<T, E> {
         own.map_or_else(|| class.waits(), |(_, waits)| *waits).after(attempt)
     }
 
-    fn change(&self, op: &'static str, change: impl FnOnce(&mut (Metrics<E>, u128))) {
+    fn change(&self, op: &'static str, change: impl FnOnce(&mut (Metrics<Arc<E>>, u128))) {
         let mut figures = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
         change(figures.entry(op).or_insert_with(|| (nothing(), 0)));
     }
 
-    fn ends(&self, op: &'static str, began: Instant, how: impl FnOnce(&mut Metrics<E>)) {
+    fn ends(&self, op: &'static str, began: Instant, how: impl FnOnce(&mut Metrics<Arc<E>>)) {
         self.change(op, |(it, micros)| {
             how(it);
             it.total += 1;

@@ -34,6 +34,9 @@ pub enum WireError {
     /// The connection failed; the text says how.
     #[error("{0}")]
     Failed(String),
+    /// There was no connection within `connect_timeout`.
+    #[error("the connect took too long")]
+    TimedOut,
     /// The other side has closed the connection.
     #[error("the connection was closed")]
     Closed,
@@ -65,6 +68,8 @@ pub struct Config {
     pub factor: f64,
     /// No wait is longer.
     pub longest_delay: Duration,
+    /// An attempt to connect is given up after this time.
+    pub connect_timeout: Duration,
     /// A connection that was open for this time was a success: failures are counted from zero again.
     pub stable_after: Duration,
     /// A ping is sent when nothing has come for this time. `None`: never.
@@ -86,6 +91,7 @@ impl Default for Config {
             first_delay: Duration::from_secs(1),
             factor: 2.0,
             longest_delay: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(30),
             stable_after: Duration::from_secs(60),
             ping_every: Some(Duration::from_secs(30)),
             pong_timeout: Duration::from_secs(10),
@@ -113,6 +119,7 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         let times = [
             ("first_delay", self.first_delay),
+            ("connect_timeout", self.connect_timeout),
             ("stable_after", self.stable_after),
             ("ping_every", self.ping_every.unwrap_or(LONGEST)),
             ("pong_timeout", self.pong_timeout),
@@ -267,7 +274,10 @@ async fn connect<C: Connector>(
     connector: &C,
     config: &Config,
 ) -> Result<C::Connection, WireError> {
-    let mut connection = connector.connect().await?;
+    let mut connection = tokio::select! {
+        connected = connector.connect() => connected?,
+        () = sleep(config.connect_timeout) => return Err(WireError::TimedOut),
+    };
     for frame in config.hello.iter().cloned() {
         write(&mut connection, frame, config.pong_timeout).await?;
     }

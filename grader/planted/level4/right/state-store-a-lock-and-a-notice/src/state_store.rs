@@ -44,6 +44,8 @@ pub struct Store<S> {
 
 struct Shared<S> {
     initial: S,
+    /// Held by the change that is under way.
+    turn: Mutex<()>,
     inner: Mutex<Inner<S>>,
 }
 
@@ -92,7 +94,7 @@ impl<S: Clone + PartialEq + Send + Sync + 'static> Store<S> {
     pub fn new(initial: S) -> Self {
         let view = Arc::new(View { state: initial.clone(), operations: BTreeMap::new() });
         let inner = Inner { view, version: 1, next: 0, handles: 1, readers: HashMap::new() };
-        Self { shared: Arc::new(Shared { initial, inner: Mutex::new(inner) }) }
+        Self { shared: Arc::new(Shared { initial, turn: Mutex::new(()), inner: Mutex::new(inner) }) }
     }
 
     /// What the store holds now.
@@ -176,22 +178,28 @@ impl<S: Clone + PartialEq + Send + Sync + 'static> Store<S> {
         differs: impl FnOnce(&View<S>, &View<S>) -> bool,
         change: impl FnOnce(&mut View<S>, u64) -> R,
     ) -> R {
-        let (result, old, wakers) = {
+        let turn = lock(&self.shared.turn);
+        let (before, number) = {
             let mut inner = lock(&self.shared.inner);
-            let mut next = View::clone(&inner.view);
             inner.next += 1;
-            let result = change(&mut next, inner.next);
-            let next = Arc::new(next);
-            if differs(&inner.view, &next) {
-                inner.version += 1;
-                let old = std::mem::replace(&mut inner.view, next);
-                let wakers: Vec<_> = inner.readers.values_mut().filter_map(Option::take).collect();
-                (result, old, wakers)
-            } else {
-                (result, next, Vec::new())
-            }
+            (Arc::clone(&inner.view), inner.next)
         };
+        // Without the lock of the readers: cloning and comparing is the state's own code.
+        let mut next = View::clone(&before);
+        let result = change(&mut next, number);
+        let next = Arc::new(next);
+        let (old, wakers) = if differs(&before, &next) {
+            let mut inner = lock(&self.shared.inner);
+            inner.version += 1;
+            let old = std::mem::replace(&mut inner.view, next);
+            let wakers: Vec<_> = inner.readers.values_mut().filter_map(Option::take).collect();
+            (old, wakers)
+        } else {
+            (next, Vec::new())
+        };
+        drop(turn);
         wakers.into_iter().for_each(Waker::wake);
+        drop(before);
         drop(old);
         result
     }

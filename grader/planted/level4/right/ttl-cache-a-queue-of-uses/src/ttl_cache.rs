@@ -251,6 +251,7 @@ impl<K: Hash + Eq + Clone, V: Clone> State<K, V> {
 
     /// Keeps a value. Returns the older value of the key, or the one that had to make room.
     fn keep(&mut self, key: K, value: V, arrived: Instant, capacity: NonZeroUsize) -> Option<V> {
+        let listed = key.clone();
         let mut gone = self.remove(&key);
         while self.entries.len() >= capacity.get() {
             let Some((used, key)) = self.uses.pop_front() else { break };
@@ -259,8 +260,8 @@ impl<K: Hash + Eq + Clone, V: Clone> State<K, V> {
             }
         }
         let used = self.next();
-        self.note(used, key.clone());
         self.entries.insert(key, Entry { value, arrived, used });
+        self.note(used, listed);
         gone
     }
 

@@ -197,11 +197,19 @@ pub struct Dashboard<A, K> {
     inner: Arc<Inner<A, K>>,
 }
 
+/// How many loads have begun, and the phase from before those that have not ended.
+struct Rest {
+    begun: u64,
+    phase: Phase,
+}
+
 struct Inner<A, K> {
     api: A,
     copies: K,
     settings: Settings,
     pages: watch::Sender<Page>,
+    /// Changes with the phase, under the lock of the pages.
+    rest: Mutex<Rest>,
     load: Mutex<Option<WeakShared<BoxFuture<'static, ()>>>>,
 }
 
@@ -222,8 +230,9 @@ impl<A: DashboardApi, K: KeyValue> Dashboard<A, K> {
     #[must_use]
     pub fn new(api: A, copies: K, settings: Settings) -> Self {
         let page = Page { phase: Phase::Idle, data: None, degraded: Vec::new() };
+        let rest = Mutex::new(Rest { begun: 0, phase: Phase::Idle });
         let (pages, load) = (watch::Sender::new(page), Mutex::new(None));
-        Self { inner: Arc::new(Inner { api, copies, settings, pages, load }) }
+        Self { inner: Arc::new(Inner { api, copies, settings, pages, rest, load }) }
     }
 
     /// What a page shows now.
@@ -276,24 +285,46 @@ impl<A: DashboardApi, K: KeyValue> Dashboard<A, K> {
     }
 }
 
-/// Sets the phase to the one that it holds when it is dropped.
-struct Ends<'a>(&'a watch::Sender<Page>, Option<Phase>);
+/// Sets the phase when a load is dropped or fails, unless another one has begun.
+struct Ends<'a> {
+    pages: &'a watch::Sender<Page>,
+    rest: &'a Mutex<Rest>,
+    number: u64,
+    failed: Option<Phase>,
+    is_ready: bool,
+}
 
 impl Drop for Ends<'_> {
     fn drop(&mut self) {
-        if let Some(phase) = self.1 {
-            self.0.send_modify(|page| page.phase = phase);
+        if self.is_ready {
+            return;
         }
+        self.pages.send_modify(|page| {
+            let rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+            if rest.begun == self.number {
+                page.phase = self.failed.unwrap_or(rest.phase);
+            }
+        });
     }
 }
 
 async fn run<A: DashboardApi, K: KeyValue>(inner: Arc<Inner<A, K>>) {
-    let mut ends = Ends(&inner.pages, Some(inner.pages.borrow().phase));
-    inner.pages.send_modify(|page| page.phase = Phase::Loading(Step::User));
+    let mut number = 0;
+    inner.pages.send_modify(|page| {
+        let mut rest = inner.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        rest.begun += 1;
+        number = rest.begun;
+        if !matches!(page.phase, Phase::Loading(_)) {
+            rest.phase = page.phase;
+        }
+        page.phase = Phase::Loading(Step::User);
+    });
+    let (pages, rest) = (&inner.pages, &inner.rest);
+    let mut ends = Ends { pages, rest, number, failed: None, is_ready: false };
     let user = match inner.api.user().await {
         Ok(user) => user,
         Err(error) => {
-            ends.1 = Some(Phase::Failed(Failure::of(&error)));
+            ends.failed = Some(Phase::Failed(Failure::of(&error)));
             return;
         }
     };
@@ -315,7 +346,7 @@ async fn run<A: DashboardApi, K: KeyValue>(inner: Arc<Inner<A, K>>) {
     }
     let activities = activities.unwrap_or_default();
     let data = Some(Arc::new(Data { user, activities, notifications }));
-    ends.1 = None;
+    ends.is_ready = true;
     inner.pages.send_replace(Page { phase: Phase::Ready, data, degraded });
 }
 

@@ -1,6 +1,6 @@
 //! One load, from the user to the page.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
@@ -17,19 +17,35 @@ pub(super) struct Parts<A, K> {
     pub(super) copies: K,
     pub(super) settings: Settings,
     pub(super) store: Store<Page>,
+    pub(super) loads: Mutex<Loads>,
+}
+
+/// How many loads have begun, and the phase while none is on its way.
+pub(super) struct Loads(u64, Phase);
+
+impl Loads {
+    pub(super) const fn new() -> Self {
+        Self(0, Phase::Idle)
+    }
 }
 
 /// Puts the phase from before a load back, unless the load has come to its end.
 struct PutBack<'a> {
     store: &'a Store<Page>,
-    before: Option<Phase>,
+    loads: &'a Mutex<Loads>,
+    /// The number of the load, until it has come to its end.
+    number: Option<u64>,
 }
 
 impl Drop for PutBack<'_> {
     fn drop(&mut self) {
-        if let Some(before) = self.before.take() {
-            self.store.update(|page| page.phase = before);
-        }
+        let Some(number) = self.number.take() else { return };
+        self.store.update(|page| {
+            let loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
+            if loads.0 == number {
+                page.phase = loads.1;
+            }
+        });
     }
 }
 
@@ -49,15 +65,21 @@ impl<A: DashboardApi, K: KeyValue> Loading<A, K> {
     }
 
     pub(super) async fn run(self) {
-        let Parts { api, store, .. } = &*self.0;
-        let mut before = Phase::Idle;
-        store.update(|page| before = std::mem::replace(&mut page.phase, Phase::Loading(Step::User)));
-        let mut put_back = PutBack { store, before: Some(before) };
+        let Parts { api, store, loads, .. } = &*self.0;
+        let mut number = None;
+        store.update(|page| {
+            let mut loads = loads.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = std::mem::replace(&mut page.phase, Phase::Loading(Step::User));
+            let before = if matches!(before, Phase::Loading(_)) { loads.1 } else { before };
+            *loads = Loads(loads.0 + 1, before);
+            number = Some(loads.0);
+        });
+        let mut put_back = PutBack { store, loads, number };
 
         let user = match api.user().await {
             Ok(user) => user,
             Err(error) => {
-                put_back.before = None;
+                put_back.number = None;
                 store.update(|page| page.phase = Phase::Failed(Failure::of(&error)));
                 return;
             }
@@ -77,7 +99,7 @@ impl<A: DashboardApi, K: KeyValue> Loading<A, K> {
         degraded.extend(is_old.then_some(Part::Notifications));
         let data = Data { user, activities: activities.unwrap_or_default(), notifications };
         let page = Page { phase: Phase::Ready, data: Some(Arc::new(data)), degraded };
-        put_back.before = None;
+        put_back.number = None;
         store.update(|shown| *shown = page);
     }
 

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
 use tokio::time::sleep;
@@ -16,13 +16,25 @@ use crate::state_store::Store;
 /// Restores the page from before, unless a page was settled.
 pub(super) struct Settled {
     store: Store<Page>,
-    before: Option<Page>,
+    /// How many loads have begun, and the phase from before them.
+    loads: Arc<Mutex<(u64, Phase)>>,
+    number: Option<u64>,
 }
 
 impl Settled {
-    pub(super) fn new(store: Store<Page>) -> Self {
-        let before = store.view().state.clone();
-        Self { store, before: Some(before) }
+    pub(super) fn new(store: Store<Page>, loads: Arc<Mutex<(u64, Phase)>>) -> Self {
+        let mut number = None;
+        store.update(|page| {
+            let mut loads = loads.lock().unwrap_or_else(PoisonError::into_inner);
+            loads.0 += 1;
+            number = Some(loads.0);
+            match page.phase {
+                Phase::Loading(_) => {}
+                phase => loads.1 = phase,
+            }
+            page.phase = Phase::Loading(Step::User);
+        });
+        Self { store, loads, number }
     }
 
     pub(super) fn before(&self) -> Page {
@@ -30,15 +42,20 @@ impl Settled {
     }
 
     pub(super) fn settle(&mut self, page: Page) {
-        self.before = None;
+        self.number = None;
         self.store.update(|now| *now = page);
     }
 }
 
 impl Drop for Settled {
     fn drop(&mut self) {
-        if let Some(before) = self.before.take() {
-            self.store.update(|page| page.phase = before.phase);
+        if let Some(number) = self.number.take() {
+            self.store.update(|page| {
+                let loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
+                if loads.0 == number {
+                    page.phase = loads.1;
+                }
+            });
         }
     }
 }

@@ -4,7 +4,7 @@ mod load;
 
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::Stream;
@@ -205,6 +205,7 @@ pub(crate) struct Inner<A, K> {
     copies: K,
     settings: Settings,
     store: Store<Page>,
+    begun: Arc<Mutex<(u64, Phase)>>,
     loads: SingleFlight<(), (), Infallible>,
 }
 
@@ -225,7 +226,8 @@ impl<A: DashboardApi, K: KeyValue> Dashboard<A, K> {
     #[must_use]
     pub fn new(api: A, copies: K, settings: Settings) -> Self {
         let store = Store::new(Page { phase: Phase::Idle, data: None, degraded: vec![] });
-        let inner = Inner { api, copies, settings, store, loads: SingleFlight::new() };
+        let begun = Arc::new(Mutex::new((0, Phase::Idle)));
+        let inner = Inner { api, copies, settings, store, begun, loads: SingleFlight::new() };
         Self { inner: Arc::new(inner) }
     }
 
@@ -244,7 +246,7 @@ impl<A: DashboardApi, K: KeyValue> Dashboard<A, K> {
     pub async fn load(&self) {
         let inner = Arc::clone(&self.inner);
         let work = move || async move {
-            let mut settled = Settled::new(inner.store.clone());
+            let mut settled = Settled::new(inner.store.clone(), Arc::clone(&inner.begun));
             let page = load(&inner, settled.before()).await;
             settled.settle(page);
             Ok(())

@@ -3,6 +3,7 @@
 use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
@@ -22,6 +23,8 @@ pub(super) struct Parts<A: SnapshotApi, C, K> {
     pub(super) copies: K,
     pub(super) settings: Settings,
     pub(super) board: watch::Sender<Board<A::Item>>,
+    /// How many runs have begun.
+    pub(super) runs: AtomicU64,
 }
 
 /// The connector of all runs.
@@ -50,7 +53,8 @@ enum End {
 pub(super) async fn follow<A: SnapshotApi, C: Connector, K: KeyValue>(parts: Arc<Parts<A, C, K>>) {
     let made = socket(parts.connector.clone(), parts.settings.socket.clone());
     let Ok((_outbox, mut events)) = made else { return };
-    let mut leaves = Leaves { parts: &parts, with: Status::Connecting };
+    let number = parts.runs.fetch_add(1, SeqCst) + 1;
+    let mut leaves = Leaves { parts: &parts, number, with: Status::Connecting };
     parts.leave(Status::Connecting);
     loop {
         // Until there is a connection.
@@ -69,12 +73,20 @@ pub(super) async fn follow<A: SnapshotApi, C: Connector, K: KeyValue>(parts: Arc
 /// However a run ends, it is not live any more.
 struct Leaves<'a, A: SnapshotApi, C, K> {
     parts: &'a Parts<A, C, K>,
+    number: u64,
     with: Status,
 }
 
 impl<A: SnapshotApi, C, K> Drop for Leaves<'_, A, C, K> {
     fn drop(&mut self) {
-        self.parts.leave(self.with);
+        self.parts.board.send_if_modified(|board| {
+            // Under the lock of the board: a run that begins now comes before or after.
+            let is_last = self.parts.runs.load(SeqCst) == self.number;
+            if is_last {
+                board.disconnects(self.with, Instant::now());
+            }
+            is_last
+        });
     }
 }
 

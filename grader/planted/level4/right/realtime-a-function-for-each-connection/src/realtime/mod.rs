@@ -208,7 +208,7 @@ impl<A: SnapshotApi, C: Connector, K: KeyValue> Realtime<A, C, K> {
         // A socket that is not polled does nothing: it is made to find bad settings here, and not at the first reader.
         socket::<_, Value>(connector.clone(), settings.socket.clone()).map(drop)?;
         let board = watch::Sender::new(Board::new());
-        let parts = Parts { api, connector, copies, settings, board };
+        let parts = Parts { api, connector, copies, settings, board, runs: AtomicU64::new(0) };
         Ok(Self { parts: Arc::new(parts), run: Arc::default() })
     }
 

@@ -60,9 +60,14 @@ enum Effect {
 pub(super) async fn follow<A: SnapshotApi, C: Connector, K: KeyValue>(parts: Arc<Parts<A, C, K>>) {
     let made = socket::<_, Value>(parts.connector.clone(), parts.settings.socket.clone());
     let Ok((_outbox, mut events)) = made else { return };
-    let mut run =
-        Run { parts: &parts, early: VecDeque::new(), gone: None, failures: 0, gave_up: false };
-    parts.store.update(|board| board.leave(Status::Connecting));
+    let mut number = 0;
+    parts.store.update(|board| {
+        board.runs += 1;
+        number = board.runs;
+        board.leave(Status::Connecting);
+    });
+    let early = VecDeque::new();
+    let mut run = Run { parts: &parts, number, early, gone: None, failures: 0, gave_up: false };
     let mut calls: FuturesUnordered<BoxFuture<'_, Answer<A::Item>>> = FuturesUnordered::new();
     loop {
         let input = poll_fn(|cx| {
@@ -92,6 +97,7 @@ pub(super) async fn follow<A: SnapshotApi, C: Connector, K: KeyValue>(parts: Arc
 
 struct Run<'a, A: SnapshotApi, C, K> {
     parts: &'a Parts<A, C, K>,
+    number: u64,
     early: VecDeque<(u64, Update<A::Item>)>,
     gone: Option<u64>,
     failures: u32,
@@ -101,7 +107,11 @@ struct Run<'a, A: SnapshotApi, C, K> {
 impl<A: SnapshotApi, C, K> Drop for Run<'_, A, C, K> {
     fn drop(&mut self) {
         if !self.gave_up {
-            self.parts.store.update(|board| board.leave(Status::Connecting));
+            self.parts.store.update(|board| {
+                if board.runs == self.number {
+                    board.leave(Status::Connecting);
+                }
+            });
         }
     }
 }

@@ -11,12 +11,14 @@ pub(super) struct Board<T> {
     pub(super) live: Live<T>,
     /// When the items were the server's last, and how old they were then.
     pub(super) last: Option<(Instant, Duration)>,
+    /// How many runs have begun: the last one says what the status is.
+    pub(super) runs: u64,
 }
 
 impl<T: Keyed> Board<T> {
     pub(super) fn new() -> Self {
         let live = Live { items: None, version: 0, status: Status::Connecting, unreadable: 0 };
-        Self { live, last: None }
+        Self { live, last: None, runs: 0 }
     }
 
     pub(super) fn age(&self) -> Option<Duration> {

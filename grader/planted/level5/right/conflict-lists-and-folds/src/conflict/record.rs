@@ -56,6 +56,7 @@ fn sorted(value: &Value) -> Value {
             names.into_iter().map(|name| (name.clone(), sorted(&members[name]))).collect()
         }
         Value::Array(items) => items.iter().map(sorted).collect(),
+        Value::Number(number) if number.is_f64() && number.as_f64() == Some(0.0) => 0.0.into(),
         leaf => leaf.clone(),
     }
 }

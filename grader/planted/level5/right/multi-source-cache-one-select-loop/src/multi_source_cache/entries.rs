@@ -1,6 +1,7 @@
 //! What is kept of each key, without a lock and with the time passed in.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,7 +14,7 @@ use super::config::Rule;
 #[derive(Debug, Clone)]
 pub(super) struct Kept<V> {
     pub(super) stamp: Stamp,
-    pub(super) value: V,
+    pub(super) value: Arc<V>,
     pub(super) ttl: Duration,
     pub(super) arrived: Instant,
 }
@@ -34,7 +35,7 @@ impl<V> Kept<V> {
 #[derive(Debug, Clone)]
 pub(super) struct View<V> {
     /// The value of the newest part.
-    pub(super) value: V,
+    pub(super) value: Arc<V>,
     pub(super) stamp: Stamp,
     pub(super) ttl: Duration,
     /// From when on its age counts.
@@ -95,6 +96,8 @@ impl<K: Eq + Clone, V: Clone> Entries<K, V> {
         let entry = &mut self.list[at].1;
         entry.missing = false;
         let latest = &mut entry.latest;
+        // A handle, so that a value that is not kept goes with the caller's list.
+        let handle = kept.clone();
         match latest.offer(kept) {
             Offer::Replaces(older) => return vec![older],
             Offer::Known => {
@@ -104,7 +107,7 @@ impl<K: Eq + Clone, V: Clone> Entries<K, V> {
             }
             Offer::First | Offer::Older => {}
         }
-        Vec::new()
+        vec![handle]
     }
 
     pub(super) fn withdraw(&mut self, key: &K, source: &SourceId, asked: Instant) -> Vec<Kept<V>> {
