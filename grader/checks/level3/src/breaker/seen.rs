@@ -11,7 +11,7 @@ use level3::breaker::{Snapshot, State, Transition};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::bench::{ASSIGNED, Bench, Breaker, Figures, Got, NAME, Trouble, made};
-use crate::parts::bug;
+use crate::parts::{bug, formatted};
 use State::{Closed, HalfOpen, Open};
 
 /// The calls in a snapshot, all and by their ends.
@@ -217,6 +217,19 @@ pub async fn listeners_may_call_the_breaker(cx: Cx) -> Outcome {
         expected,
         "the changes that the listener got from a breaker that opened and closed again, and the states it saw"
     );
+    // So may the log that `Debug` writes to.
+    let writes = cx.call_fn(
+        "CircuitBreaker's Debug, written to a log that asks the breaker for its state",
+        || {
+            formatted(&*breaker, || {
+                let _ = breaker.state();
+            })
+        },
+    );
+    writes.await.map_err(|fail| {
+        fail.help("copy the figures under the lock and release it before the formatter gets them: a formatter \
+                   writes to code that you do not know")
+    })?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use level3::limiter::{Priority, Usage};
 use tokio::time::{Instant, sleep};
 
 use super::bench::{Bench, NAME, limiter, told, wait_of};
+use crate::parts::formatted;
 use Priority::{Charge, Refund};
 
 pub async fn an_unused_permit_is_given_back(cx: Cx) -> Outcome {
@@ -226,5 +227,18 @@ pub async fn figures_are_those_of_now(cx: Cx) -> Outcome {
                 help = "a slot is held, then it is used and counts for one window; who goes away waits no more");
         }
     }
+    let shown = limiter(2, 1000)?;
+    let writes = cx.call_fn(
+        "RateLimiter's Debug, written to a log that asks the limiter for its usage",
+        || {
+            formatted(&shown, || {
+                let _ = shown.usage();
+            })
+        },
+    );
+    writes.await.map_err(|fail| {
+        fail.help("copy the figures under the lock and release it before the formatter gets them: a formatter \
+                   writes to code that you do not know")
+    })?;
     Ok(())
 }
