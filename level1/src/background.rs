@@ -11,6 +11,7 @@
 #![doc = include_str!("../contract/background.md")]
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -98,13 +99,15 @@ pub struct Tracker {
 }
 
 impl Tracker {
-    /// Makes a tracker that calls `handler` with each failure, in the failed task, after it has recorded the
-    /// failure. The tracker contains a panic of the handler: the record and the other tasks are not affected.
+    /// Makes a tracker that calls `handler` with each failure, after it has recorded the failure. The calls are made one
+    /// after another and in the order of the record, also when tasks fail on several threads at once: in a task that
+    /// has failed, in most cases the one that the failure is about. The tracker contains a panic of the handler: the
+    /// record and the other tasks are not affected.
     pub fn new(handler: impl Fn(&Failure) + Send + Sync + 'static) -> Self {
         Self {
             shared: Arc::new(Shared {
                 handler: Box::new(handler),
-                failures: Mutex::default(),
+                record: Mutex::default(),
                 running: watch::Sender::new(0),
             }),
         }
@@ -130,17 +133,16 @@ impl Tracker {
         // Caught inside of the task, since the handle, which would report the panic, is dropped. `AssertUnwindSafe`:
         // the future is dropped after its panic and not used again.
         tokio::spawn(AssertUnwindSafe(outcome).catch_unwind().map(move |outcome| {
-            if let Some(cause) = cause(outcome) {
-                running.shared.report(Failure { task, cause });
+            match cause(outcome) {
+                Some(cause) => Shared::report(Failure { task, cause }, running),
+                None => drop(running),
             }
-            // Last: when the count falls to 0, every failure is recorded and handled.
-            drop(running);
         }));
     }
 
     /// Returns the failures so far, in the order in which they happened.
     pub fn failures(&self) -> Vec<Failure> {
-        self.shared.lock().clone()
+        self.shared.lock().failures.clone()
     }
 
     /// Returns the number of tasks that have not ended yet.
@@ -174,25 +176,61 @@ impl fmt::Debug for Tracker {
 struct Shared {
     /// Foreign code, called without a lock.
     handler: Box<dyn Fn(&Failure) + Send + Sync>,
-    /// In the order of their recording. A std lock: it is held for one push or one copy, never across an `.await`.
-    failures: Mutex<Vec<Failure>>,
+    /// A std lock: it is held for a push or one copy, never across an `.await`.
+    record: Mutex<Record>,
     /// The count of running tasks. A `watch` channel, since a waiter wants its latest value and not each change.
     running: watch::Sender<usize>,
 }
 
+/// The data that the lock guards.
+#[derive(Default)]
+struct Record {
+    /// In the order in which they happened.
+    failures: Vec<Failure>,
+    /// Failures that the handler was not called with yet, the oldest in front. With each waits the guard of its task,
+    /// so that the count falls when the failure is handled: at 0, every failure is recorded and handled.
+    unhandled: VecDeque<(Failure, Running)>,
+    /// Whether a task calls the handler now. It takes what the others add to `unhandled` as well.
+    is_handling: bool,
+}
+
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Vec<Failure>> {
-        // A push and a copy run under the lock. Neither leaves the list half changed if it panics.
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Record> {
+        // Pushes, pops and copies run under the lock. None leaves a list half changed if it panics.
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records a failure and calls the handler with it.
-    fn report(&self, failure: Failure) {
+    /// Records a failure and calls the handler with it, or leaves that to the task that calls the handler already.
+    fn report(failure: Failure, running: Running) {
+        let shared = Arc::clone(&running.shared);
+        let for_handler = failure.clone();
+        let mut record = shared.lock();
+        // Both lists under one lock, so that they have the same order.
+        record.failures.push(failure);
+        record.unhandled.push_back((for_handler, running));
+        // A call beside that of another thread could come before the call of an older failure. This task does not wait
+        // for its turn either, since the handler may take its time.
+        if record.is_handling {
+            return;
+        }
+        record.is_handling = true;
         // Not held while the handler runs, which may itself ask for the failures.
-        self.lock().push(failure.clone());
-        // Contained: the handler runs in the failed task, and its panic would end the task as one more failure,
-        // which is not recorded anywhere.
-        let _ = catch_unwind(AssertUnwindSafe(|| (self.handler)(&failure)));
+        drop(record);
+        while let Some((failure, running)) = shared.next_unhandled() {
+            // Contained: the handler runs in a failed task, and its panic would end the task as one more failure,
+            // which is not recorded anywhere.
+            let _ = catch_unwind(AssertUnwindSafe(|| (shared.handler)(&failure)));
+            drop(running);
+        }
+    }
+
+    /// Takes the oldest failure that is to be handled. Without one, the caller handles no more.
+    fn next_unhandled(&self) -> Option<(Failure, Running)> {
+        let mut record = self.lock();
+        let next = record.unhandled.pop_front();
+        // Under the lock that found none: a task that adds one later finds that no other task handles it.
+        record.is_handling = next.is_some();
+        next
     }
 }
 

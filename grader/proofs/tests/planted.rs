@@ -9,9 +9,8 @@
 //! that cannot influence one another are built and judged together: `grader_proofs::batch` says which.
 //!
 //! `cargo test -p grader-proofs --test planted -- --one-by-one [FILTER]` builds and judges each solution
-//! alone. Those that `grader/planted/unproven.txt` lists are ignored unless
-//! `--include-ignored` or `--ignored` asks for them. With `--record` the results become the sections of
-//! `grader/planted/one-by-one.md`: those of all levels without a filter, that of one level with its name as the filter.
+//! alone. With `--record` the results become the sections of `grader/planted/one-by-one.md`: those of all levels
+//! without a filter, that of one level with its name as the filter.
 #[path = "planted/one_by_one.rs"]
 mod one_by_one;
 
@@ -35,7 +34,6 @@ use grader_proofs::schemata::MOST_SHARED;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 const TABLE: &str = "grader/planted/one-by-one.md";
-const UNPROVEN: &str = "grader/planted/unproven.txt";
 const WITHOUT: &str = "grader/planted/without-a-fault-of-its-own.txt";
 
 fn main() {
@@ -99,10 +97,7 @@ struct Plan {
 
 impl Plan {
     fn new(root: &Path, arguments: &Arguments, one_by_one: bool) -> Result<Plan, Failure> {
-        let selected = |name: &str| {
-            let like = Trial::test(name, || Ok(())).with_ignored_flag(arguments.ignored);
-            !arguments.is_filtered_out(&like)
-        };
+        let selected = |name: &str| !arguments.is_filtered_out(&Trial::test(name, || Ok(())));
         let mut plan = Plan {
             solutions: 0,
             builds: 0,
@@ -110,30 +105,17 @@ impl Plan {
             queue: Queue::default(),
             proved: Arc::default(),
         };
-        let unproven = Unproven(std::fs::read_to_string(root.join(UNPROVEN))?);
-        let asked = one_by_one || arguments.include_ignored || arguments.ignored;
         for level in LEVELS {
             let planted = of_level(root, level)?;
             plan.trials.extend(lone(root, level, &planted)?);
             let mut pending = BTreeMap::new();
             let reference = format!("{}/reference", level.name);
-            if selected(&reference) && !arguments.ignored {
+            if selected(&reference) {
                 pending.extend(plan.queue.add(Job::Reference(level)));
             }
             // Solutions that are not selected are still listed, so that the runner can count them.
             let (wanted, rest): (Vec<_>, Vec<_>) =
                 planted.into_iter().partition(|planted| selected(&planted.name));
-            let (unproven, wanted): (Vec<_>, Vec<_>) =
-                wanted.into_iter().partition(|planted| unproven.is_listed(&planted.name));
-            // `--ignored` asks for what is ignored only, `--include-ignored` for that too.
-            let (unproven, wanted) = match (asked, arguments.ignored) {
-                (_, true) => (Vec::new(), unproven),
-                (true, false) => (Vec::new(), [unproven, wanted].concat()),
-                (false, false) => (unproven, wanted),
-            };
-            plan.trials.extend(
-                unproven.iter().map(|it| trial(&it.name, None, None).with_ignored_flag(true)),
-            );
             plan.trials.push(trial(&reference, pending.remove(&reference), None));
             plan.trials.extend(rest.iter().map(|planted| trial(&planted.name, None, None)));
             if arguments.list || wanted.is_empty() {
@@ -173,23 +155,10 @@ impl Plan {
             for planted in all {
                 let pending = pending.remove(&planted.name);
                 let record = (planted.clone(), Arc::clone(&plan.proved));
-                let ignored = arguments.ignored;
-                plan.trials
-                    .push(trial(&planted.name, pending, Some(record)).with_ignored_flag(ignored));
+                plan.trials.push(trial(&planted.name, pending, Some(record)));
             }
         }
         Ok(plan)
-    }
-}
-
-/// The beginnings of the names of planted solutions whose sets of criteria still have to be confirmed.
-struct Unproven(String);
-
-impl Unproven {
-    fn is_listed(&self, name: &str) -> bool {
-        let listed =
-            |line: &str| !line.is_empty() && !line.starts_with('#') && name.starts_with(line);
-        self.0.lines().any(listed)
     }
 }
 

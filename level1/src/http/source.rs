@@ -45,7 +45,8 @@ struct Shared {
 }
 
 impl HttpSource {
-    /// Makes a source for the server of `config`. It connects with the first request.
+    /// Makes a source for the server of `config`. It connects with the first request. For https, also after a
+    /// redirection, it trusts the certificates of the machine.
     ///
     /// # Errors
     /// [`SetupError`] when the base URL cannot be used or the client cannot be set up.
@@ -53,19 +54,20 @@ impl HttpSource {
         let root = config.root()?;
         // No timeout of reqwest's: `within` bounds the whole request, its body included, and its error says how
         // long the limit was.
-        let mut builder = Client::builder().redirect(Policy::limited(config.max_redirects));
-        if !config.system_proxy {
-            builder = builder.no_proxy();
-        }
-        if root.scheme() == "http" {
-            // The machine's certificates are read for https only: there may be none.
-            builder = builder.tls_certs_only([]);
-        }
+        let builder = || {
+            let builder = Client::builder().redirect(Policy::limited(config.max_redirects));
+            if config.system_proxy { builder } else { builder.no_proxy() }
+        };
         // reqwest brings no cryptography of its own. The first one in a process stays: the error says that there
         // is one already, and any does.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client =
-            builder.build().map_err(|error| SetupError::Client { reason: chain(&error) })?;
+        let client = match builder().build() {
+            // The machine's certificates are read for http too, since its server may redirect to https. A machine may
+            // have none: then such a redirection fails, and plain http works.
+            Err(_) if root.scheme() == "http" => builder().tls_certs_only([]).build(),
+            built => built,
+        };
+        let client = client.map_err(|error| SetupError::Client { reason: chain(&error) })?;
         Ok(Self { shared: Arc::new(Shared { client, root, config }) })
     }
 

@@ -63,8 +63,9 @@ where
     /// A rejection passes the handler unchanged and does not call it: so an error travels down a chain to the
     /// first [`catch`](Self::catch). A panic in the handler becomes [`Broken::Panicked`].
     ///
-    /// As in JavaScript, the handler runs after `then` has returned, also on a settled promise, and
-    /// whether or not the outcome is awaited.
+    /// As in JavaScript, the handler never runs inside of the call of `then`, also on a settled promise, and
+    /// runs whether or not the outcome is awaited. It runs in a task: on a runtime with one thread after the code
+    /// that called `then` has awaited something, on one with several threads perhaps at once, on another thread.
     ///
     /// # Panics
     /// When called outside a tokio runtime.

@@ -4,12 +4,14 @@
 //! the first report that counts wins, and later reports have no effect. The promises that lost run on
 //! to their end: nothing is cancelled.
 //!
-//! All four panic when called outside a tokio runtime with at least one promise.
+//! All four panic when called outside a tokio runtime with at least one promise. A panic of the iterator passes to
+//! the caller.
 // starter: doc `all`, `all_settled`, `race` and `any`.
 // starter: doc
 // starter: doc The promises that lost run on to their end: nothing is cancelled.
 // starter: doc
-// starter: doc All four panic when called outside a tokio runtime with at least one promise.
+// starter: doc All four panic when called outside a tokio runtime with at least one promise. A panic of the iterator passes to
+// starter: doc the caller.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -55,23 +57,24 @@ where
     if promises.is_empty() {
         return Promise::resolved(Vec::new());
     }
-    Promise::new(|resolver| {
-        let values = Gather::new(promises.len());
-        for (index, promise) in promises.into_iter().enumerate() {
-            let (resolver, values) = (resolver.clone(), Arc::clone(&values));
-            observe(promise, move |result| match result {
-                Ok(value) => {
-                    // Resolved after `put` has released its lock: the consumer may wake on another thread.
-                    if let Some(values) = values.put(index, value) {
-                        resolver.resolve(values);
-                    }
+    // `deferred` and not `new`, which would turn the panic of a spawn outside of a runtime into a rejection.
+    let (all, resolver) = Promise::deferred();
+    let values = Gather::new(promises.len());
+    for (index, promise) in promises.into_iter().enumerate() {
+        let (resolver, values) = (resolver.clone(), Arc::clone(&values));
+        observe(promise, move |result| match result {
+            Ok(value) => {
+                // Resolved after `put` has released its lock: the consumer may wake on another thread.
+                if let Some(values) = values.put(index, value) {
+                    resolver.resolve(values);
                 }
-                // A promise that is rejected puts no value, so the values never become complete, and no
-                // `resolve` competes with this.
-                Err(error) => resolver.reject(error),
-            });
-        }
-    })
+            }
+            // A promise that is rejected puts no value, so the values never become complete, and no
+            // `resolve` competes with this.
+            Err(error) => resolver.reject(error),
+        });
+    }
+    all
 }
 
 /// Returns a promise of all results. It is fulfilled, with the results in the order of the promises, when the last
@@ -87,17 +90,17 @@ where
     if promises.is_empty() {
         return Promise::resolved(Vec::new());
     }
-    Promise::new(|resolver| {
-        let results = Gather::new(promises.len());
-        for (index, promise) in promises.into_iter().enumerate() {
-            let (resolver, results) = (resolver.clone(), Arc::clone(&results));
-            observe(promise, move |result| {
-                if let Some(results) = results.put(index, result) {
-                    resolver.resolve(results);
-                }
-            });
-        }
-    })
+    let (all, resolver) = Promise::deferred();
+    let results = Gather::new(promises.len());
+    for (index, promise) in promises.into_iter().enumerate() {
+        let (resolver, results) = (resolver.clone(), Arc::clone(&results));
+        observe(promise, move |result| {
+            if let Some(results) = results.put(index, result) {
+                resolver.resolve(results);
+            }
+        });
+    }
+    all
 }
 
 /// Returns a promise that settles as the first of the promises does, with a value or an error. Without promises it
@@ -109,16 +112,17 @@ where
 {
     // Only whether there is one has to be known, not how many: no report waits for another.
     let mut promises = promises.into_iter().peekable();
-    // `pending` and not `new`, whose resolver would be dropped here and reject the promise as abandoned.
+    // `pending` and not `deferred`, whose resolver would be dropped here and reject the promise as abandoned.
     if promises.peek().is_none() {
         return Promise::pending();
     }
-    Promise::new(|resolver| {
-        for promise in promises {
-            let resolver = resolver.clone();
-            observe(promise, move |result| resolver.settle(result));
-        }
-    })
+    // `deferred` and not `new`: a panic of the iterator is the caller's, and no promise of the race.
+    let (race, resolver) = Promise::deferred();
+    for promise in promises {
+        let resolver = resolver.clone();
+        observe(promise, move |result| resolver.settle(result));
+    }
+    race
 }
 
 /// Returns a promise of the first value. It is fulfilled when the first of the promises is, and rejected with all
@@ -132,20 +136,20 @@ where
     if promises.is_empty() {
         return Promise::rejected(AggregateError { errors: Vec::new() });
     }
-    Promise::new(|resolver| {
-        let errors = Gather::new(promises.len());
-        for (index, promise) in promises.into_iter().enumerate() {
-            let (resolver, errors) = (resolver.clone(), Arc::clone(&errors));
-            observe(promise, move |result| match result {
-                Ok(value) => resolver.resolve(value),
-                Err(error) => {
-                    if let Some(errors) = errors.put(index, error) {
-                        resolver.reject(AggregateError { errors });
-                    }
+    let (any, resolver) = Promise::deferred();
+    let errors = Gather::new(promises.len());
+    for (index, promise) in promises.into_iter().enumerate() {
+        let (resolver, errors) = (resolver.clone(), Arc::clone(&errors));
+        observe(promise, move |result| match result {
+            Ok(value) => resolver.resolve(value),
+            Err(error) => {
+                if let Some(errors) = errors.put(index, error) {
+                    resolver.reject(AggregateError { errors });
                 }
-            });
-        }
-    })
+            }
+        });
+    }
+    any
 }
 
 /// Calls `report` with the promise's result, in a task of its own. The task owns the promise and runs to its end

@@ -108,8 +108,7 @@ where
     /// `executor` runs at once, before this function returns. When it panics, the promise is rejected
     /// with [`Broken::Panicked`], unless it was settled before.
     pub fn new(executor: impl FnOnce(Resolver<T, E>)) -> Self {
-        let promise = Self::pending();
-        let resolver = promise.resolver();
+        let (promise, resolver) = Self::deferred();
         // A clone for the executor: this function keeps one to reject the promise if the executor panics, also when
         // the executor has given its own away. It is dropped when this function returns; if the executor has kept
         // none, that drop is the last one and rejects the promise as abandoned.
@@ -139,20 +138,21 @@ where
     /// When called outside a tokio runtime.
     pub fn from_future(future: impl Future<Output = Result<T, E>> + Send + 'static) -> Self {
         use futures::FutureExt;
-        Self::new(|resolver| {
-            // Caught here and not by the task: a task that panics would drop the resolver, and the promise would be
-            // rejected as abandoned, without the message.
-            let outcome = AssertUnwindSafe(future).catch_unwind();
-            // The resolver moves into the task. If the runtime drops the task at its shutdown, the resolver is
-            // dropped with it, and the promise is rejected as abandoned instead of staying pending. The handle is
-            // dropped at once, which leaves the task running: the work of a promise does not wait for an `.await`.
-            tokio::spawn(outcome.map(move |outcome| {
-                resolver
-                    .settle(outcome.unwrap_or_else(|payload| {
-                        Err(Broken::Panicked(message(&*payload)).into())
-                    }));
-            }));
-        })
+        // `deferred` and not `new`, which turns a panic into a rejection: outside of a runtime `spawn` panics, and that
+        // is the caller's mistake.
+        let (promise, resolver) = Self::deferred();
+        // Caught here and not by the task: a task that panics would drop the resolver, and the promise would be
+        // rejected as abandoned, without the message.
+        let outcome = AssertUnwindSafe(future).catch_unwind();
+        // The resolver moves into the task. If the runtime drops the task at its shutdown, the resolver is
+        // dropped with it, and the promise is rejected as abandoned instead of staying pending. The handle is
+        // dropped at once, which leaves the task running: the work of a promise does not wait for an `.await`.
+        tokio::spawn(outcome.map(move |outcome| {
+            resolver.settle(
+                outcome.unwrap_or_else(|payload| Err(Broken::Panicked(message(&*payload)).into())),
+            );
+        }));
+        promise
     }
 
     /// Returns the current state.
@@ -178,6 +178,13 @@ where
         Self { shared: Arc::new(Shared { slot: Mutex::new(Slot::Settled(result)) }) }
     }
 
+    /// A pending promise and its first resolver.
+    fn deferred() -> (Self, Resolver<T, E>) {
+        let promise = Self::pending();
+        let resolver = promise.resolver();
+        (promise, resolver)
+    }
+
     /// The first resolver. Call it once: a second `Last` would abandon the promise while clones of the first one
     /// could still settle it.
     fn resolver(&self) -> Resolver<T, E> {
@@ -195,22 +202,27 @@ where
         // One lock for the look and the waker. If it were released in between, a resolver on another thread could
         // settle the promise there, find no waker, and the task would sleep without end.
         let mut slot = self.shared.lock();
-        if let Slot::Pending(waker) = &mut *slot {
-            // Only the latest poll counts: the promise may have moved to another task, and the old waker would wake
-            // the wrong one.
-            *waker = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        // Moves the result out, and leaves a slot that still says how the promise was settled.
-        match std::mem::replace(&mut *slot, Slot::Taken(State::Rejected)) {
-            Slot::Settled(Ok(value)) => {
-                *slot = Slot::Taken(State::Fulfilled);
-                Poll::Ready(Ok(value))
+        let state = match &mut *slot {
+            Slot::Pending(waker) => {
+                // Only the latest poll counts: the promise may have moved to another task, and the old waker would
+                // wake the wrong one.
+                *waker = Some(cx.waker().clone());
+                return Poll::Pending;
             }
-            Slot::Settled(Err(error)) => Poll::Ready(Err(error)),
-            Slot::Abandoned => Poll::Ready(Err(Broken::Abandoned.into())),
-            Slot::Pending(_) | Slot::Taken(_) => panic!("a promise was polled after it was done"),
-        }
+            Slot::Settled(Ok(_)) => State::Fulfilled,
+            Slot::Settled(Err(_)) | Slot::Abandoned => State::Rejected,
+            // Such a poll is a bug of its caller. It leaves the slot as it is, so that the state stays.
+            Slot::Taken(_) => panic!("a promise was polled after it was done"),
+        };
+        // Moves the result out, and leaves a slot that still says how the promise was settled.
+        let taken = std::mem::replace(&mut *slot, Slot::Taken(state));
+        // `From<Broken>` is foreign code, and runs without the lock.
+        drop(slot);
+        Poll::Ready(match taken {
+            Slot::Settled(result) => result,
+            // Neither pending nor taken, as seen above.
+            _ => Err(Broken::Abandoned.into()),
+        })
     }
 }
 

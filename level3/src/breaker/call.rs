@@ -68,7 +68,7 @@ struct Shared {
 
 /// How many calls ended in which way. Counted under the lock that decides about the same calls, so
 /// that a snapshot never shows a call in one figure and not yet in another.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy)]
 struct Counts {
     ok: u64,
     failed: u64,
@@ -79,12 +79,14 @@ struct Counts {
 
 impl<E> Debug for CircuitBreaker<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Copied out, so that the lock is released: the formatter writes to foreign code, such as a log that asks this
+        // breaker for its state. `lock` and not `update`, which may change the state and run the listener: a log
+        // line must have no effect.
+        let counts = self.lock().counts;
         f.debug_struct("CircuitBreaker")
             .field("name", &self.name)
             .field("config", &self.config)
-            // `lock` and not `update`, which may change the state and run the listener: a log line must
-            // have no effect.
-            .field("counts", &self.lock().counts)
+            .field("counts", &counts)
             .finish_non_exhaustive()
     }
 }

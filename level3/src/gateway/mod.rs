@@ -36,10 +36,11 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::answer::{Dependency, PayError, Reply, Status};
 use crate::breaker;
-use crate::dead_letters::{DeadLetter, DeadLetters, Redriven};
+use crate::dead_letters::{DeadLetter, DeadLetters, LetterId, Redriven};
 use crate::deadline::Deadline;
 use crate::event::Observer;
 use crate::idempotency::{Answered, Completion, IdempotencyError, Store};
@@ -110,7 +111,7 @@ struct Inner {
     receipts: Arc<Semaphore>,
     // What `drain` waits for: payments, new and recovered, and then their receipts. A closed
     // tracker still takes tasks: `refusal` asks whether `payments` is closed before a new payment
-    // is begun.
+    // is begun, and a recovery asks before it takes something over.
     payments: TaskTracker,
     receipt_tasks: TaskTracker,
 }
@@ -188,9 +189,11 @@ impl Gateway {
         // The store keeps the parameters, and the work needs the payment: both share one copy.
         let params = Arc::clone(&payment);
         // The store calls this only for a new key. `track_future` counts the payment from here on,
-        // before the task of the store is spawned, so that a drain cannot miss it.
+        // before the task of the store is spawned, so that a drain cannot miss it. In the caller's
+        // span: a task has none of its own, and its log would not say which request it is about.
         let work = || {
             let work = Arc::clone(&self.inner).work(Arc::clone(&payment), deadline);
+            let work = work.in_current_span();
             self.inner.payments.track_future(work)
         };
         // The deadline ends this wait and nothing else: the work runs in a task of the store. A
@@ -225,7 +228,8 @@ impl Gateway {
         self.inner.letters.letters()
     }
 
-    /// Tries every dead letter once more.
+    /// Tries every dead letter that is not parked once more. A letter is parked after
+    /// [`GatewayConfig::park_after`] failed redrives, until [`unpark`](Self::unpark) releases it.
     ///
     /// A letter stays until its receipt is sent or its payment has ended, also while another
     /// process works on the payment.
@@ -236,6 +240,12 @@ impl Gateway {
     pub async fn redrive(&self) -> Redriven {
         let inner = &self.inner;
         inner.letters.redrive(|letter| Arc::clone(inner).redrive_one(letter)).await
+    }
+
+    /// Releases a parked dead letter, because an operator has removed its cause: redrives try it
+    /// again, with its full number of attempts. Returns false if no parked letter has this id.
+    pub fn unpark(&self, id: LetterId) -> bool {
+        self.inner.letters.unpark(id)
     }
 
     /// Returns how many payments are under way, those that are recovered included.
@@ -259,6 +269,8 @@ impl Gateway {
 
     /// Admits no new payments from now on, and waits until those under way have ended and their
     /// receipts are sent or dead letters. Repeats of answered or running payments are still served.
+    /// A recovery takes over no payment from now on, and sends no receipt that it has not begun to
+    /// send: the next recovery does.
     ///
     /// Returns how many payments are still under way at `limit`: the journal has them.
     ///

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::Instrument as _;
 
 use super::Inner;
 use super::attempts::StepAttempts;
@@ -94,7 +95,7 @@ impl Inner {
     ) {
         let inner = Arc::clone(self);
         let (queue, observer) = (Arc::clone(&self.receipts), Arc::clone(&self.services.observer));
-        self.receipt_tasks.spawn(async move {
+        let task = async move {
             // Held until the task ends, which bounds how many receipts are sent at once.
             let _one_of_many = queue.acquire_owned().await;
             // Only now: a receipt that waits for its turn keeps its payment's place.
@@ -113,7 +114,8 @@ impl Inner {
                     observer.on_event(Event::ReceiptParked { payment, cause });
                 }
             }
-        });
+        };
+        self.receipt_tasks.spawn(task.in_current_span());
     }
 
     /// Sends the receipt and removes it from the outbox.

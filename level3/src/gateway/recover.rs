@@ -8,6 +8,7 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
+use tracing::Instrument as _;
 
 use super::receipts::Undelivered;
 use super::work::LEASE_POLL_INTERVAL;
@@ -82,7 +83,8 @@ impl Gateway {
     ///
     /// Waits for payments whose owner may still be alive until they or their leases have ended. Any
     /// number of gateways may recover at once: each payment is claimed by one of them. Run it again
-    /// after a crash in the middle of it.
+    /// after a crash in the middle of it. Once the gateway [drains](Self::drain), a recovery ends what it
+    /// has begun, and leaves the rest to the next one.
     ///
     /// # Errors
     ///
@@ -103,14 +105,15 @@ impl Gateway {
             // In a task of its own, so that a claimed payment reaches its end. Futures that this
             // function polls itself would stop where they are when the caller drops it. All tasks
             // exist at once and are small; the semaphore bounds how many of them work.
-            running.push(tokio::spawn(async move {
+            let task = async move {
                 // The semaphore is never closed, so this is a permit.
                 let turn = turns.acquire_owned().await;
                 let status = inner.take_over(saga).await;
                 // Named and dropped here, so that it is held across the whole take-over.
                 drop(turn);
                 status
-            }));
+            };
+            running.push(tokio::spawn(task.in_current_span()));
         }
         while let Some(status) = running.next().await {
             // A task that panicked leaves its saga open, and the lease ends by itself. An error
@@ -145,7 +148,7 @@ impl From<SagaError> for PayError {
 
 impl Inner {
     /// Claims a saga as soon as it has no owner, and brings it to its end. `None` if another
-    /// process did.
+    /// process did, or if the gateway drains before the saga is claimed.
     async fn take_over(self: Arc<Self>, saga: SagaId) -> Result<Option<Status>, PayError> {
         loop {
             // Read before the claim: a saga of another kind must not be claimed, since this gateway
@@ -157,6 +160,12 @@ impl Inner {
             // Counted before the claim, so that a drain that begins in between waits for the
             // payment.
             let under_way = self.payments.token();
+            // Asked after that, as for a new payment: a drain either waits for this payment or has
+            // closed the gateway by now. Without the question a drain that ends while the recovery
+            // reads the journal or waits for a lease would leave a payment running.
+            if self.payments.is_closed() {
+                return Ok(None);
+            }
             match self.journal.claim(saga.clone()).await.map_err(unavailable)? {
                 Claimed::Acquired(lease, saga_log) => {
                     return match self.resume(lease, &saga_log).await {
@@ -213,6 +222,12 @@ impl Inner {
     /// Sends the receipts that were not sent. A failure is no reason to fail the recovery: they
     /// stay in the outbox.
     async fn collect_receipts(self: &Arc<Self>) -> usize {
+        // Counted before the question, and until the last receipt is counted for itself: see
+        // `take_over`.
+        let _collecting = self.receipt_tasks.token();
+        if self.receipt_tasks.is_closed() {
+            return 0;
+        }
         let config = &self.services.config.receipt;
         let known = self.letters.letters();
         let deadline = Deadline::after(config.limit);

@@ -207,13 +207,16 @@ where
                 Err(IdempotencyError::Full { capacity: config.capacity.get() })
             }
             Slot::Vacant(slot) => {
+                // `K::clone` is foreign code, and so before the entry: if it panicked after it, the entry would have no
+                // owner that frees the key.
+                let key = slot.key().clone();
                 let outcome = Arc::new(SetOnce::new());
                 // The parameters are kept from the start: a request that comes while the work runs is compared too.
                 slot.insert(Entry { params, stage: Stage::Running(Arc::clone(&outcome)) });
                 let shared = Arc::clone(&self.shared);
                 // Made under the lock and armed from now on. If the caller panics before the task is spawned, the
                 // drop of the owner frees the key.
-                Ok(Claim::Mine(Owner { shared, key: key.clone(), outcome, ended: false }))
+                Ok(Claim::Mine(Owner { shared, key, outcome, ended: false }))
             }
         }
     }
@@ -295,8 +298,8 @@ impl<K: Eq + Hash, P, V> Drop for Owner<K, P, V> {
 
 impl<K, P, V> Shared<K, P, V> {
     fn lock(&self) -> MutexGuard<'_, State<K, P, V>> {
-        // `V::clone` and `P::eq` are foreign code that runs under the lock and may panic. Each runs before
-        // the entries change, so they are whole after a panic.
+        // `K::clone`, `V::clone` and `P::eq` are foreign code that runs under the lock and may panic. Each runs
+        // before the entries change, so they are whole after a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,6 +4,7 @@
 //! reserves it and wakes the next caller. The others wait to be first, at most until their deadlines:
 //! however many callers wait, only the first of them looks at the window.
 
+use std::fmt::{self, Debug};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -41,7 +42,6 @@ use crate::deadline::Deadline;
 /// assert_eq!(refused, Err(LimitError::WouldMissDeadline { wait: Duration::from_secs(1) }));
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct RateLimiter {
     /// Translates between tokio's clock and the window's nanoseconds.
     epoch: Epoch,
@@ -51,8 +51,16 @@ pub struct RateLimiter {
     shared: Mutex<Shared>,
 }
 
+// Written by hand: a derive would hold the lock while the formatter writes, and it writes to foreign code, such as a
+// log that asks this limiter for its usage.
+impl Debug for RateLimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let usage = self.usage();
+        f.debug_struct("RateLimiter").field("usage", &usage).finish_non_exhaustive()
+    }
+}
+
 /// The data that the lock guards.
-#[derive(Debug)]
 struct Shared {
     /// Which slots are taken.
     window: Window,

@@ -630,3 +630,61 @@ pub async fn records_keep_apart(cx: Cx) -> Outcome {
 
 const APART: &str = "clones of a tracker share its record through an Arc; two trackers share nothing, so \
                      nothing of it may be static";
+
+/// How many tasks fail on each thread.
+const FAILURES: usize = 3_000;
+
+/// After so many of them each thread waits until all are handled.
+const PAUSE: usize = 20;
+
+/// Tasks of several runtimes fail at the same time: the handler hears of them in the order of the record.
+pub async fn other_threads(cx: Cx) -> Outcome {
+    const THREADS: usize = 4;
+    let (tracker, heard) = tracker(&cx).await?;
+    let (on_thread, told) = (tracker.clone(), Arc::clone(&heard));
+    let work = move |number: usize| -> Option<usize> {
+        let runtime = Builder::new_current_thread().build().ok()?;
+        let own = format!("{number}-");
+        runtime.block_on(async {
+            let mut late = 0;
+            for task in 0..FAILURES {
+                on_thread.spawn(format!("{own}{task}"), async { Err::<(), _>("no") });
+                // Each fails before the next one is spawned, while the other threads do the same.
+                tokio::task::yield_now().await;
+                if (task + 1) % PAUSE == 0 {
+                    // A failure that another thread handles counts until it has.
+                    on_thread.drained().await;
+                    let last =
+                        lock(&told).iter().rev().any(|told| told.task == format!("{own}{task}"));
+                    late += usize::from(!last);
+                }
+            }
+            Some(late)
+        })
+    };
+    let ended = cx.on_threads(SPAWN, THREADS, work)?;
+    let Some(late) = ended.into_iter().sum::<Option<usize>>() else {
+        return Err(Fail::new("a thread of the grader got no runtime"));
+    };
+    ensure!(late == 0, "tasks on {THREADS} threads fail at the same time: {late} times drained() has returned before the handler was called with the last failure";
+        expected = "drained() returns when each failure was handled",
+        observed = format!("{late} of {} times", THREADS * FAILURES / PAUSE),
+        help = "a failure that is left to another task counts as running until that task has called the handler with it");
+    let (recorded, heard) = (failures(&cx, &tracker).await?, lock(&heard).clone());
+    let all = THREADS * FAILURES;
+    ensure!(
+        recorded.len() == all && heard.len() == all,
+        "{all} tasks on {THREADS} threads have failed: the record has {} failures, and the handler was called {} times",
+        recorded.len(), heard.len();
+        expected = format!("{all} each, when drained() has returned"),
+        help = "a failure that is left to another task counts as running until that task has called the handler with it"
+    );
+    let differs = recorded.iter().zip(&heard).position(|(recorded, heard)| recorded != heard);
+    if let Some(at) = differs {
+        return Err(Fail::new(format!("tasks on {THREADS} threads fail at the same time, and the handler is called in another order than that of the record"))
+            .expected(format!("failure {} is that of task {}", at + 1, recorded[at].task))
+            .observed(format!("the handler is called with that of task {}", heard[at].task))
+            .help("recording a failure and calling the handler are two steps, and another thread may come in between: queue the failures under the lock of the record, and let one task at a time call the handler"));
+    }
+    Ok(())
+}

@@ -659,7 +659,66 @@ pub async fn foreign_panics_harm_no_other(cx: Cx) -> Outcome {
     let other = run(2, false, false).await.map_err(|fail| fail.help(help))?.value;
     ensure!(matches!(other, Ok(true)), "after an answer that panics when it is cloned, another key gets no answer";
         help = help);
-    Ok(())
+    keys_that_panic_leave_nothing(&cx).await
+}
+
+/// A key that panics when it is cloned, once it has been cloned as often as `left` says.
+#[derive(Debug)]
+struct BrittleKey {
+    name: String,
+    left: Arc<AtomicU32>,
+}
+
+impl PartialEq for BrittleKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for BrittleKey {}
+
+impl Hash for BrittleKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl Clone for BrittleKey {
+    fn clone(&self) -> Self {
+        let left =
+            self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        assert!(left.is_ok(), "a key that panics when it is cloned");
+        Self { name: self.name.clone(), left: Arc::clone(&self.left) }
+    }
+}
+
+/// However often a store clones a key: when one of these clones panics, the next request with the key is answered.
+async fn keys_that_panic_leave_nothing(cx: &Cx) -> Outcome {
+    const NEVER: u32 = u32::MAX;
+    let left = Arc::new(AtomicU32::new(NEVER));
+    let store: Store<BrittleKey, u32, u32> = Store::new(StoreConfig::default());
+    for clones in 0..100 {
+        let key = BrittleKey { name: cx.draw().word(), left: Arc::clone(&left) };
+        let run = || {
+            let run = store.run(&key, 1, || async { Completion::Stored(1) });
+            cx.call(NAME, AssertUnwindSafe(run).catch_unwind())
+        };
+        left.store(clones, Ordering::Relaxed);
+        let panicked = !matches!(run().await?.value, Ok(Ok(_)));
+        left.store(NEVER, Ordering::Relaxed);
+        let help = "clone the key before you insert its entry, or make what frees the key before it: a panic between \
+                    the two leaves a key whose work never runs";
+        let again = run().await.map_err(|fail| fail.help(help))?.value;
+        ensure!(
+            matches!(again, Ok(Ok(Answered { completion: Completion::Stored(1), .. }))),
+            "clone {} of a key panics, and the next request with the key gets no answer", clones + 1;
+            expected = "its own work runs, or it gets the stored answer", help = help
+        );
+        if !panicked {
+            return Ok(());
+        }
+    }
+    Err(Fail::new("one request clones its key a hundred times").expected("a few clones"))
 }
 
 pub async fn keys_are_checked(cx: Cx) -> Outcome {

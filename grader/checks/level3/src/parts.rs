@@ -63,6 +63,25 @@ impl Drop for OnDrop<'_> {
     }
 }
 
+/// Formats `shown`, and calls `meanwhile` with each piece of the text, as a log does that looks at what it writes about.
+pub fn formatted(shown: &impl std::fmt::Debug, meanwhile: impl FnMut()) -> String {
+    struct Log<F> {
+        text: String,
+        meanwhile: F,
+    }
+    impl<F: FnMut()> std::fmt::Write for Log<F> {
+        fn write_str(&mut self, piece: &str) -> std::fmt::Result {
+            (self.meanwhile)();
+            self.text.push_str(piece);
+            Ok(())
+        }
+    }
+    let mut log = Log { text: String::new(), meanwhile };
+    // Pieces are never refused, so only the judged code's own error could be lost here.
+    let _ = std::fmt::write(&mut log, format_args!("{shown:?}"));
+    log.text
+}
+
 /// Stays where it is for a microsecond or two, on the core: threads meet there. It is no sleep and no
 /// yield, since a thread that gives its core away on a busy machine seems to be stuck.
 pub fn linger() {

@@ -46,8 +46,8 @@ fn letter(letter: &DeadLetter) -> Value {
     }
 }
 
-/// Tries every dead letter of this process once more. Those that another process has left are found
-/// first.
+/// Tries every dead letter of this process once more, the parked ones too: the operator who asks is
+/// the one that they are parked for.
 ///
 /// When the client disconnects, the redrive goes on.
 pub(super) async fn redrive(
@@ -62,6 +62,9 @@ pub(super) async fn redrive(
     tracing::info!(merchant = %caller.merchant, key = %caller.key, "the dead letters are redriven");
     let (inner, retry) = (Arc::clone(&service), service.config.retry_after);
     let redriven = tokio::spawn(async move {
+        for letter in inner.gateway.dead_letters() {
+            inner.gateway.unpark(letter.id);
+        }
         let redriven = inner.gateway.redrive().await;
         drop(alone);
         redriven

@@ -1,8 +1,9 @@
 //! all, all_settled, race and any.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 
-use grader_kit::{Cx, Draw, Fail, Outcome, lock};
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, lock};
 use level1::promise::{self, Promise};
 
 use super::{Oops, P, SLOW, Settled, after, ends, no, outcome, slow_outcome, stands, yes};
@@ -90,6 +91,33 @@ fn each(plans: &[(u64, String)], end: fn(&str) -> Settled) -> Vec<(u64, Settled)
     plans.iter().map(|(time, word)| (*time, end(word))).collect()
 }
 
+/// Promises, and after the first or the second of them a panic.
+struct Breaks(usize);
+
+impl Iterator for Breaks {
+    type Item = P;
+
+    fn next(&mut self) -> Option<P> {
+        if self.0 == 0 {
+            resume_unwind(Box::new("an iterator with a bug"));
+        }
+        self.0 -= 1;
+        Some(P::resolved(String::new()))
+    }
+}
+
+/// A panic of the iterator is a bug of the caller's, and passes to the caller: it is no rejection of a promise.
+async fn passes_a_panic_on(cx: &Cx, name: &str, combine: fn(Breaks)) -> Outcome {
+    for promises in [1, 2] {
+        let call = || catch_unwind(AssertUnwindSafe(|| combine(Breaks(promises)))).is_err();
+        let passed = cx.call_fn(name, call).await?;
+        ensure!(passed, "{name}, and the iterator of the promises panics after {promises}";
+            expected = "the panic passes to the caller", observed = "a promise is returned",
+            help = "take the promises outside of the executor of `Promise::new`, which turns panics into rejections");
+    }
+    Ok(())
+}
+
 fn latest(plans: &[(u64, Settled)]) -> u128 {
     plans.iter().map(|(time, _)| u128::from(*time)).max().unwrap_or_default()
 }
@@ -124,7 +152,8 @@ pub async fn all(cx: Cx) -> Outcome {
         promise::all([after(SLOW, yes("late")), after(10, yes("early"))])
     });
     let case = "all of two promises, one of which is settled after 25 years";
-    ends(slow.await?, Ok(vec!["late".to_owned(), "early".to_owned()]), SLOW.into(), case, LATE)
+    ends(slow.await?, Ok(vec!["late".to_owned(), "early".to_owned()]), SLOW.into(), case, LATE)?;
+    passes_a_panic_on(&cx, "promise::all", |promises| drop(promise::all(promises))).await
 }
 
 pub async fn all_fails_fast(cx: Cx) -> Outcome {
@@ -193,7 +222,9 @@ pub async fn all_settled(cx: Cx) -> Outcome {
         promise::all_settled([after(SLOW, yes("late")), after(10, yes("early"))])
     });
     let case = "all_settled of two promises, one of which is settled after 25 years";
-    ends(slow.await?, Ok(vec![yes("late"), yes("early")]), SLOW.into(), case, LATE)
+    ends(slow.await?, Ok(vec![yes("late"), yes("early")]), SLOW.into(), case, LATE)?;
+    passes_a_panic_on(&cx, "promise::all_settled", |promises| drop(promise::all_settled(promises)))
+        .await
 }
 
 pub async fn race(cx: Cx) -> Outcome {
@@ -239,7 +270,8 @@ pub async fn race(cx: Cx) -> Outcome {
         promise::race([after(SLOW, yes("late")), P::from_future(std::future::pending())])
     });
     let case = "a race whose first promise is settled after 25 years";
-    ends(slow.await?, yes("late"), SLOW.into(), case, LATE)
+    ends(slow.await?, yes("late"), SLOW.into(), case, LATE)?;
+    passes_a_panic_on(&cx, "promise::race", |promises| drop(promise::race(promises))).await
 }
 
 /// The end of `any`, its errors taken out.
@@ -284,7 +316,8 @@ pub async fn any(cx: Cx) -> Outcome {
         any.map_err(|aggregate| aggregate.errors)
     });
     let case = "any of two promises, one of which is fulfilled after 25 years";
-    ends(slow.await?, Ok("late".to_owned()), SLOW.into(), case, LATE)
+    ends(slow.await?, Ok("late".to_owned()), SLOW.into(), case, LATE)?;
+    passes_a_panic_on(&cx, "promise::any", |promises| drop(promise::any(promises))).await
 }
 
 pub async fn any_all_rejected(cx: Cx) -> Outcome {

@@ -1,12 +1,14 @@
 //! How a promise begins and how it is settled.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use futures::StreamExt;
+use futures::future::poll_immediate;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use grader_kit::{Cx, Fail, Outcome, ensure, ms};
-use level1::promise::{Broken, Promise, Resolver};
+use level1::promise::{self, Broken, Promise, Resolver};
 use tokio::time::{sleep, timeout};
 
 use super::{Notes, Oops, P, SLOW, Settled, after, ends, no, outcome, slow_outcome, stands, yes};
@@ -154,6 +156,13 @@ pub async fn states(cx: Cx) -> Outcome {
         let _ = cx.call("a promise", &mut promise).await?;
         let case = format!("after its result was handed out ({result:?})");
         stands(&cx, &promise, settled, &case, help).await?;
+        // A bug of the caller's. What the poll does is open, a panic included; the state stays.
+        let again = FutureExt::catch_unwind(AssertUnwindSafe(poll_immediate(&mut promise)));
+        let _ = cx.call("a promise that is polled once more", again).await?;
+        let help = "look whether the result is still there before you change the state, as a panic keeps what was changed \
+                    before it";
+        let case = format!("after it was polled once more ({result:?})");
+        stands(&cx, &promise, settled, &case, help).await?;
     }
     Ok(())
 }
@@ -260,7 +269,36 @@ pub async fn from_future(cx: Cx) -> Outcome {
         })
     });
     let help = "the future runs to its end, however long that takes";
-    ends(slow.await?, yes("late"), SLOW.into(), "a promise of a future of 25 years", help)
+    ends(slow.await?, yes("late"), SLOW.into(), "a promise of a future of 25 years", help)?;
+    panics_outside_of_a_runtime(&cx)
+}
+
+/// Makes promises on a thread that belongs to no runtime, where no task can be spawned.
+fn panics_outside_of_a_runtime(cx: &Cx) -> Outcome {
+    type Make = fn() -> bool;
+    fn panics<T>(make: impl FnOnce() -> T) -> bool {
+        catch_unwind(AssertUnwindSafe(make)).is_err()
+    }
+    let all: [(&str, Make); 8] = [
+        ("from_future", || panics(|| P::from_future(async { yes("nowhere") }))),
+        ("then", || panics(|| P::resolved(String::new()).then(|_| yes("nowhere")))),
+        ("catch", || panics(|| P::resolved(String::new()).catch(Err))),
+        ("finally", || panics(|| P::resolved(String::new()).finally(|| ()))),
+        ("all", || panics(|| promise::all([P::resolved(String::new())]))),
+        ("all_settled", || panics(|| promise::all_settled([P::resolved(String::new())]))),
+        ("race", || panics(|| promise::race([P::resolved(String::new())]))),
+        ("any", || panics(|| promise::any([P::resolved(String::new())]))),
+    ];
+    let name = "promises on a thread without a runtime";
+    for panicked in cx.on_threads(name, 1, move |_| all.map(|(name, make)| (name, make())))? {
+        if let Some((name, _)) = panicked.into_iter().find(|(_, panicked)| !panicked) {
+            return Err(Fail::new(format!("{name} does not panic on a thread that belongs to no runtime"))
+                .expected("a panic, as its documentation says: a promise that no task can settle is the caller's mistake")
+                .observed("a promise")
+                .help("`Promise::new` turns a panic into a rejection, also that of `tokio::spawn`: spawn outside of its executor"));
+        }
+    }
+    Ok(())
 }
 
 pub async fn abandoned(cx: Cx) -> Outcome {

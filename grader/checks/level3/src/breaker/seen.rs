@@ -11,7 +11,7 @@ use level3::breaker::{Snapshot, State, Transition};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::bench::{ASSIGNED, Bench, Breaker, Figures, Got, NAME, Trouble, made};
-use crate::parts::bug;
+use crate::parts::{bug, formatted};
 use State::{Closed, HalfOpen, Open};
 
 /// The calls in a snapshot, all and by their ends.
@@ -244,6 +244,14 @@ pub async fn listeners_may_call_the_breaker(cx: Cx) -> Outcome {
         expected,
         "the changes that the listener got from a breaker that opened and closed again, and the states it saw"
     );
+    // So may the log that `Debug` writes to.
+    let name = "CircuitBreaker's Debug, written to a log that asks the breaker for its state";
+    let write = || {
+        formatted(&*breaker, || {
+            let _ = breaker.state();
+        })
+    };
+    cx.call_fn(name, write).await?;
     Ok(())
 }
 

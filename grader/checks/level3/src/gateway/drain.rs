@@ -7,7 +7,7 @@ use level3::answer::PayError;
 use level3::event::NoObserver;
 use level3::gateway::{Gateway, GatewayConfig};
 use level3::journal::LEASE;
-use level3_sim::{MortalJournal, Process, Script};
+use level3_sim::{CallSite, MortalJournal, Process, Script};
 use tokio::time::sleep;
 
 use crate::ill::{Ill, Illness};
@@ -39,7 +39,11 @@ pub async fn drains(cx: Cx) -> Outcome {
     ensure_eq!(counted, 0, "in_flight() is wrong when all are over");
     stays_closed(&cx).await?;
     waits_for_the_recovered(&cx).await?;
-    waits_for_what_is_claimed(&cx).await
+    waits_for_what_is_claimed(&cx).await?;
+    for left in [Left::Open, Left::Leased, Left::Receipt] {
+        leaves_alone_what_is_found_later(&cx, left).await?;
+    }
+    Ok(())
 }
 
 /// The process dies in the middle of a payment, and its lease ends.
@@ -114,6 +118,75 @@ async fn waits_for_what_is_claimed(cx: &Cx) -> Outcome {
         observed = format!("recover() returned {ended:?}"),
         help = "count a payment before you claim it, and not when the journal has answered"
     );
+    Ok(())
+}
+
+/// What a process has left behind, and what a recovery is doing when its gateway begins to drain.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Left {
+    /// A payment, while the recovery waits for the journal to list or to show it.
+    Open,
+    /// A payment whose lease has not ended, while the recovery waits for that.
+    Leased,
+    /// A receipt in the outbox, while the recovery waits for the journal.
+    Receipt,
+}
+
+/// The drain begins before the recovery has taken anything over. It may wait for what the recovery will find, or keep
+/// the recovery from it; but once it has returned 0, the gateway works on nothing any more.
+async fn leaves_alone_what_is_found_later(cx: &Cx, left: Left) -> Outcome {
+    let stage = stage(cx, Script::new())?;
+    let mut draw = cx.draw();
+    match left {
+        Left::Open => leaves_one_payment(cx, &stage).await,
+        Left::Leased => {
+            let gateway = stage.gateway.clone();
+            let paying = tokio::spawn(async move { gateway.pay(request("a")).await });
+            sleep(ms(draw.between(1010..=1090))).await;
+            stage.process.kill();
+            paying.abort();
+        }
+        Left::Receipt => {
+            let reply = cx.call("Gateway::pay", stage.gateway.pay(request("a"))).await?.value;
+            paid(&reply, "although nothing fails")?;
+            stage.process.kill();
+            sleep(LEASE + ms(1)).await;
+        }
+    }
+    let process = Process::new();
+    let journal = Ill::new(Arc::new(MortalJournal::new(&stage.journal, &process)));
+    if left != Left::Leased {
+        journal.falls(Some(Illness::Slow(ms(500))));
+    }
+    let (kept, providers) = (Arc::new(journal), stage.world.providers_of(&process));
+    let heir = Gateway::new(GatewayConfig::default(), providers, kept, Arc::new(NoObserver))
+        .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))?;
+    let recovering = {
+        let heir = heir.clone();
+        tokio::spawn(async move { heir.recover().await })
+    };
+    sleep(ms(draw.between(50..=450))).await;
+    let call = cx.call("Gateway::drain", heir.drain(ms(60_000))).await?;
+    let effects =
+        || stage.wire.calls().iter().filter(|call| call.site != CallSite::PendingReceipts).count();
+    let before = effects();
+    // Longer than any lease.
+    sleep(LEASE + ms(120_000)).await;
+    let after = effects();
+    let what = match left {
+        Left::Open => "a recovery waits for the journal, which has an open payment",
+        Left::Leased => "a recovery waits for the end of a lease",
+        Left::Receipt => "a recovery waits for the journal, and there is a receipt in the outbox",
+    };
+    ensure!(
+        call.value != 0 || after == before,
+        "{what}; a drain that begins then returns 0 after {} ms, and {} calls are made afterwards",
+        call.took.as_millis(), after - before;
+        expected = "drain waits for what the recovery takes over, or the recovery takes over nothing more",
+        observed = format!("recover() {}", if recovering.is_finished() { "has returned" } else { "still runs" }),
+        help = "count a payment, and only then look whether the gateway drains: as for a new payment"
+    );
+    recovering.abort();
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::bench::{Bench, NAME, limiter, told, wait_of};
 use super::scale::with;
+use crate::parts::formatted;
 use Priority::{Charge, Refund};
 
 pub async fn an_unused_permit_is_given_back(cx: Cx) -> Outcome {
@@ -238,5 +239,13 @@ pub async fn figures_are_those_of_now(cx: Cx) -> Outcome {
                 help = "a slot is held, then it is used and counts for one window; who goes away waits no more");
         }
     }
+    let shown = limiter(2, 1000)?;
+    let name = "RateLimiter's Debug, written to a log that asks the limiter for its usage";
+    let write = || {
+        formatted(&shown, || {
+            let _ = shown.usage();
+        })
+    };
+    cx.call_fn(name, write).await?;
     Ok(())
 }

@@ -69,13 +69,15 @@ impl fmt::Display for Failure {
 pub struct Tracker {
     record: Arc<Mutex<Vec<Failure>>>,
     handler: Arc<dyn Fn(&Failure) + Send + Sync>,
+    /// Held from the record to the end of the handler, so that both have the same order.
+    turn: Arc<Mutex<()>>,
     count: Arc<Count>,
 }
 
 impl Tracker {
     /// Makes a tracker that calls `handler` with each failure.
     pub fn new(handler: impl Fn(&Failure) + Send + Sync + 'static) -> Self {
-        Self { record: Arc::default(), handler: Arc::new(handler), count: Arc::default() }
+        Self { record: Arc::default(), handler: Arc::new(handler), turn: Arc::default(), count: Arc::default() }
     }
 
     /// Runs the future in a task of its own that is not awaited.
@@ -113,6 +115,7 @@ impl Tracker {
     }
 
     fn fail(&self, failure: Failure) {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.record.lock().unwrap_or_else(PoisonError::into_inner).push(failure.clone());
         let _ = catch_unwind(AssertUnwindSafe(|| (self.handler)(&failure)));
     }

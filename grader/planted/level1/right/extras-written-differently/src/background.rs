@@ -55,6 +55,7 @@ impl Tracker {
         Self {
             shared: Arc::new(Shared {
                 handler: Box::new(handler),
+                turn: Mutex::default(),
                 failures: Mutex::default(),
                 running: watch::Sender::new(0),
             }),
@@ -117,6 +118,7 @@ impl fmt::Debug for Tracker {
 
 struct Shared {
     handler: Box<dyn Fn(&Failure) + Send + Sync>,
+    turn: Mutex<()>,
     failures: Mutex<Vec<Failure>>,
     running: watch::Sender<usize>,
 }
@@ -127,6 +129,8 @@ impl Shared {
     }
 
     fn report(&self, failure: Failure) {
+        // Held until the handler has returned: record and handler have one order.
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         // Not held while the handler runs, which may itself ask for the failures.
         self.lock().push(failure.clone());
         let _ = catch_unwind(AssertUnwindSafe(|| (self.handler)(&failure)));

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 
-use super::{Broken, Promise};
+use super::{Broken, Promise, Resolver};
 
 /// The errors of all promises given to [`any`], in their order.
 ///
@@ -52,7 +52,7 @@ where
     if promises.is_empty() {
         return Promise::resolved(Vec::new());
     }
-    Promise::new(|resolver| {
+    begun(|resolver| {
         let values = Gather::new(promises.len());
         for (index, promise) in promises.into_iter().enumerate() {
             let (resolver, values) = (resolver.clone(), Arc::clone(&values));
@@ -81,7 +81,7 @@ where
     if promises.is_empty() {
         return Promise::resolved(Vec::new());
     }
-    Promise::new(|resolver| {
+    begun(|resolver| {
         let results = Gather::new(promises.len());
         for (index, promise) in promises.into_iter().enumerate() {
             let (resolver, results) = (resolver.clone(), Arc::clone(&results));
@@ -105,7 +105,7 @@ where
     if promises.peek().is_none() {
         return Promise::pending();
     }
-    Promise::new(|resolver| {
+    begun(|resolver| {
         for promise in promises {
             let resolver = resolver.clone();
             observe(promise, move |result| match result {
@@ -127,7 +127,7 @@ where
     if promises.is_empty() {
         return Promise::rejected(AggregateError { errors: Vec::new() });
     }
-    Promise::new(|resolver| {
+    begun(|resolver| {
         let errors = Gather::new(promises.len());
         for (index, promise) in promises.into_iter().enumerate() {
             let (resolver, errors) = (resolver.clone(), Arc::clone(&errors));
@@ -141,6 +141,17 @@ where
             });
         }
     })
+}
+
+/// A pending promise whose first resolver `begin` gets. A panic of `begin` passes to the caller.
+fn begun<T, E>(begin: impl FnOnce(Resolver<T, E>)) -> Promise<T, E>
+where
+    T: Send + 'static,
+    E: From<Broken> + Send + 'static,
+{
+    let promise = Promise::pending();
+    begin(Resolver::first(&promise.shared));
+    promise
 }
 
 /// Calls `report` with the promise's result, in a task of its own.

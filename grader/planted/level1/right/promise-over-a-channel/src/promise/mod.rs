@@ -72,7 +72,7 @@ where
     T: Send + 'static,
     E: From<Broken> + Send + 'static,
 {
-    fn open() -> (Self, Resolver<T, E>) {
+    fn deferred() -> (Self, Resolver<T, E>) {
         let (sender, receiver) = oneshot::channel();
         let sender = Arc::new(Mutex::new(Some(sender)));
         let state = Arc::new(Mutex::new(State::Pending));
@@ -87,7 +87,7 @@ where
 
     /// A promise that is settled through the [`Resolver`] that `executor` gets.
     pub fn new(executor: impl FnOnce(Resolver<T, E>)) -> Self {
-        let (promise, resolver) = Self::open();
+        let (promise, resolver) = Self::deferred();
         let spare = resolver.clone();
         let run = catch_unwind(AssertUnwindSafe(move || executor(resolver)));
         if let Err(payload) = run {
@@ -108,18 +108,18 @@ where
 
     /// A promise of the future's result.
     pub fn from_future(future: impl Future<Output = Result<T, E>> + Send + 'static) -> Self {
-        Self::new(|resolver| {
-            let work = tokio::spawn(future);
-            tokio::spawn(async move {
-                match work.await {
-                    Ok(result) => resolver.settle(result),
-                    Err(failure) if failure.is_panic() => {
-                        resolver.reject(Broken::Panicked(message(&*failure.into_panic())).into())
-                    }
-                    Err(_) => {}
+        let (promise, resolver) = Self::deferred();
+        let work = tokio::spawn(future);
+        tokio::spawn(async move {
+            match work.await {
+                Ok(result) => resolver.settle(result),
+                Err(failure) if failure.is_panic() => {
+                    resolver.reject(Broken::Panicked(message(&*failure.into_panic())).into())
                 }
-            });
-        })
+                Err(_) => {}
+            }
+        });
+        promise
     }
 
     /// Where it stands now.
@@ -132,7 +132,7 @@ where
     }
 
     fn pending() -> Self {
-        let (promise, resolver) = Self::open();
+        let (promise, resolver) = Self::deferred();
         Self { _kept: Some(Arc::clone(&resolver.sender)), ..promise }
     }
 }

@@ -72,15 +72,17 @@ where
         &self,
         key: &K,
         params: P,
-    ) -> Result<(Pending<V>, Option<oneshot::Sender<Ended<V>>>), IdempotencyError> {
+    ) -> Result<(Pending<V>, Option<(K, oneshot::Sender<Ended<V>>)>), IdempotencyError> {
         let mut entries = self.fresh();
         if let Some(pending) = self.known(&entries, key, &params)? {
             return Ok((pending, None));
         }
         let (sender, receiver) = oneshot::channel();
         let pending = receiver.map(|r| r.unwrap_or(Err(IdempotencyError::Lost))).boxed().shared();
-        entries.insert(key.clone(), Entry { params, answered: None, pending: pending.clone() });
-        Ok((pending, Some(sender)))
+        // Both clones before the entry is there: one that panics leaves no key without an owner.
+        let (kept, mine) = (key.clone(), key.clone());
+        entries.insert(kept, Entry { params, answered: None, pending: pending.clone() });
+        Ok((pending, Some((mine, sender))))
     }
 
     fn known(
@@ -116,9 +118,9 @@ where
     {
         let (pending, sender) = self.claim(key, params)?;
         let replayed = sender.is_none();
-        if let Some(sender) = sender {
+        if let Some((mine, sender)) = sender {
             // Not under the lock: the closure may panic, which is its caller's affair.
-            let (map, mine) = (Arc::clone(&self.entries), key.clone());
+            let map = Arc::clone(&self.entries);
             let work = match catch_unwind(AssertUnwindSafe(work)) {
                 Ok(work) => work,
                 Err(panic) => {

@@ -13,7 +13,6 @@ use super::{LimiterConfigError, LimitError, Priority, Usage};
 use crate::deadline::Deadline;
 
 /// A sliding-window rate limiter.
-#[derive(Debug)]
 pub struct RateLimiter {
     limit: usize,
     window: Duration,
@@ -23,7 +22,12 @@ pub struct RateLimiter {
     book: Mutex<Book>,
 }
 
-#[derive(Debug)]
+impl std::fmt::Debug for RateLimiter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RateLimiter").field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
 struct Book {
     calls: VecDeque<Instant>,
     held: usize,
