@@ -4,8 +4,9 @@
 //!
 //! Makes a class in which every fork is another one: in each, every file of the starter is that of the
 //! reference by chance, and ends with a comment of its own. The clock runs from the first result to the last
-//! one, so the first build of the checks, which a class pays once, does not count. CPU time is that of all
-//! processes of the run in that time, the compiler's included.
+//! one, so the first build of the checks, which a class pays once, does not count. CPU time is that of a fork's
+//! worker and of all processes that it started, the compiler's included: it hardly depends on what else the machine
+//! does, as the real time does.
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,7 +45,7 @@ struct Arguments {
     out: Option<PathBuf>,
 }
 
-/// Results with the time and the CPU time at which they came.
+/// When the results came, and the CPU time that each took.
 #[derive(Default)]
 struct Watch(Mutex<Vec<(Instant, Duration)>>);
 
@@ -55,21 +56,12 @@ impl Events for Watch {
 
     fn finished(&self, result: &ForkResult, how: How, progress: Progress) {
         eprintln!("{}/{} {}", progress.done, progress.all, result.name);
-        if how == How::Graded
-            && let (Ok(mut seen), Some(cpu)) = (self.0.lock(), cpu_time())
+        if let How::Graded { cpu } = how
+            && let Ok(mut seen) = self.0.lock()
         {
             seen.push((Instant::now(), cpu));
         }
     }
-}
-
-/// CPU time of the processes that this one has waited for.
-fn cpu_time() -> Option<Duration> {
-    let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    let (_, fields) = stat.rsplit_once(')')?;
-    let fields: Vec<&str> = fields.split_whitespace().collect();
-    let ticks: u64 = fields.get(13..15)?.iter().filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-    Some(Duration::from_millis(ticks * 10))
 }
 
 /// A number that looks drawn: the same for each run, so that two measurements are of the same class.
@@ -135,7 +127,8 @@ fn main() -> Result<(), Failure> {
         return Err("too few forks were graded: name more with --forks".into());
     };
     let (graded, real) = (seen.len() - 1, last.0 - first.0);
-    let cpu = (last.1 - first.1).as_secs_f64() / graded.max(1) as f64;
+    let cpu: Duration = seen[1..].iter().map(|(_, cpu)| *cpu).sum();
+    let cpu = cpu.as_secs_f64() / graded.max(1) as f64;
     let a_minute = graded as f64 * 60.0 / real.as_secs_f64().max(f64::EPSILON);
     let names: BTreeMap<&str, ()> = levels.iter().map(|level| (level.name, ())).collect();
     let names: Vec<&str> = names.into_keys().collect();
