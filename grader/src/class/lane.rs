@@ -85,6 +85,10 @@ impl Lane {
         levels: &[&'static Level],
         rules: &Rules,
     ) -> Result<Lane, LaneError> {
+        std::fs::create_dir_all(folder).map_err(LaneError::Seed)?;
+        // Bubblewrap's paths begin at the root, and a link in one leads nowhere there.
+        let whole = if cfg!(unix) { folder.canonicalize() } else { std::path::absolute(folder) };
+        let folder = &whole.map_err(LaneError::Seed)?;
         let scratch = Scratch::create(root, folder)?;
         let target = folder.join("target");
         for profile in profiles {

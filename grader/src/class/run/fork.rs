@@ -175,7 +175,7 @@ pub(super) fn judge_fork(
             .filter(|level| !level.is_judged())
             .find_map(|level| level.words.clone());
         let why = words.unwrap_or_else(|| "the grader could not judge some criteria".to_owned());
-        result.reason = Some(format!("{why} Run the same command again"));
+        result.reason = Some(format!("{}. Run the same command again", why.trim_end_matches('.')));
     }
     Ok(how)
 }
