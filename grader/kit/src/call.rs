@@ -182,8 +182,10 @@ impl Cx {
             self.watched(limit, name, &mut poll).await
         };
         let Ended { took, leaked, polls } = self.ended(name, watched).await?;
-        let value = value.ok_or_else(|| no_answer(name))?;
-        Ok(Call { value, took, leaked, polls })
+        match value {
+            Some(value) => Ok(Call { value, took, leaked, polls }),
+            None => Err(no_answer(name)),
+        }
     }
 
     /// Polls what `poll` stands for, with a watch over it, until it has its answer or there is no hope for one.
@@ -296,7 +298,10 @@ impl Cx {
             Poll::Ready(())
         };
         self.once(name, &mut poll).await?;
-        value.ok_or_else(|| no_answer(name))
+        match value {
+            Some(value) => Ok(value),
+            None => Err(no_answer(name)),
+        }
     }
 }
 
