@@ -241,7 +241,7 @@ impl Cx {
         self.ended(name, watched).await
     }
 
-    /// What became of a call. Its future is dropped.
+    /// The outcome of a call whose future is dropped.
     async fn ended(&self, name: &str, watched: Watched<'_>) -> Result<Ended, Fail> {
         let Watched { watch, meter, alive_before, result, silent, _patience, _running } = watched;
         let took = self.shared.clock.since(watch.start);
