@@ -3,14 +3,15 @@ use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use grader_protocol::{Diagnosis, Fail, PanicSite};
 use tokio::time::{Instant, timeout};
 
 use crate::clock::Clock;
-use crate::meter::MOST_BLOCKED;
+use crate::context::{Patience, Running};
+use crate::meter::{MOST_BLOCKED, Reading};
 use crate::timeline::Silent;
 use crate::{Cx, panics};
 
@@ -42,6 +43,25 @@ pub struct Call<T> {
     pub leaked: usize,
     /// How often it was polled.
     pub polls: u64,
+}
+
+/// A call that is polled no more: it has its answer, or will have none.
+struct Watched<'a> {
+    watch: Watch<'a>,
+    meter: Reading,
+    alive_before: usize,
+    /// `None` when its virtual time was over.
+    result: Option<Result<(), Diagnosis>>,
+    silent: Option<Silent>,
+    _patience: Patience,
+    _running: Running,
+}
+
+/// The figures of a call that has its answer.
+struct Ended {
+    took: Duration,
+    leaked: usize,
+    polls: u64,
 }
 
 /// What is known of a call while it runs.
@@ -130,8 +150,12 @@ impl Cx {
     /// # Cancellation
     ///
     /// Dropping the returned future drops the learner's.
-    pub async fn call<F: Future>(&self, name: &str, future: F) -> Result<Call<F::Output>, Fail> {
-        self.call_within(VIRTUAL_LIMIT, name, future).await
+    pub fn call<F: Future>(
+        &self,
+        name: &str,
+        future: F,
+    ) -> impl Future<Output = Result<Call<F::Output>, Fail>> {
+        self.call_within(VIRTUAL_LIMIT, name, future)
     }
 
     /// As [`call`](Cx::call), but for at most `limit` of virtual time instead of [`VIRTUAL_LIMIT`]. For what
@@ -150,31 +174,76 @@ impl Cx {
         name: &str,
         future: F,
     ) -> Result<Call<F::Output>, Fail> {
-        let _patience = self.patience(limit.saturating_sub(VIRTUAL_LIMIT));
+        let mut value = None;
+        let watched = {
+            let mut future = pin!(future);
+            let mut poll =
+                |cx: &mut Context<'_>| future.as_mut().poll(cx).map(|answer| value = Some(answer));
+            self.watched(limit, name, &mut poll).await
+        };
+        let Ended { took, leaked, polls } = self.ended(name, watched).await?;
+        match value {
+            Some(value) => Ok(Call { value, took, leaked, polls }),
+            None => Err(no_answer(name)),
+        }
+    }
+
+    /// Polls what `poll` stands for, with a watch over it, until it has its answer or there is no hope for one.
+    ///
+    /// Not generic, as [`ended`](Cx::ended): the checks of a level make hundreds of calls, and every copy of this
+    /// function costs the compiler more than the call itself.
+    async fn watched<'a>(
+        &'a self,
+        limit: Duration,
+        name: &str,
+        poll: &mut dyn FnMut(&mut Context<'_>) -> Poll<()>,
+    ) -> Watched<'a> {
+        let patience = self.patience(limit.saturating_sub(VIRTUAL_LIMIT));
         let alive_before = self.alive_tasks();
-        let _running = self.running(name);
+        let running = self.running(name);
         let meter = self.shared.meter.start();
         let timeline = self.timeline();
         let watch = Watch::new(&self.shared.clock, |start| timeline.since_case(start), limit);
-        let (result, silent) = {
-            let mut future = pin!(future);
-            let watched = poll_fn(|cx| {
-                if let Err(diagnosis) = watch.poll() {
-                    return Poll::Ready(Err(diagnosis));
-                }
-                let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
-                if let Some(diagnosis) = watch.clock.look() {
-                    return Poll::Ready(Err(diagnosis));
-                }
-                match polled {
-                    Ok(poll) => poll.map(Ok),
-                    Err(_) => Poll::Ready(Err(Diagnosis::Panicked)),
-                }
-            });
-            let result = timeout(limit, watched).await;
-            // Before the future is dropped, and with it what it waits for.
-            (result, self.timeline().first_silent())
-        };
+        let watched = poll_fn(|cx| {
+            if let Err(diagnosis) = watch.poll() {
+                return Poll::Ready(Err(diagnosis));
+            }
+            let polled = catch_unwind(AssertUnwindSafe(|| poll(cx)));
+            if let Some(diagnosis) = watch.clock.look() {
+                return Poll::Ready(Err(diagnosis));
+            }
+            match polled {
+                Ok(poll) => poll.map(Ok),
+                Err(_) => Poll::Ready(Err(Diagnosis::Panicked)),
+            }
+        });
+        let result = timeout(limit, watched).await.ok();
+        // Before the future is dropped, and with it what it waits for.
+        let silent = self.timeline().first_silent();
+        Watched {
+            watch,
+            meter,
+            alive_before,
+            result,
+            silent,
+            _patience: patience,
+            _running: running,
+        }
+    }
+
+    /// A call without a future of its own.
+    async fn once(
+        &self,
+        name: &str,
+        poll: &mut dyn FnMut(&mut Context<'_>) -> Poll<()>,
+    ) -> Result<Ended, Fail> {
+        let watched = self.watched(VIRTUAL_LIMIT, name, poll).await;
+        self.ended(name, watched).await
+    }
+
+    /// The outcome of a call whose future is dropped.
+    async fn ended(&self, name: &str, watched: Watched<'_>) -> Result<Ended, Fail> {
+        let Watched { watch, meter, alive_before, result, silent, _patience, _running } = watched;
         let took = self.shared.clock.since(watch.start);
         self.shared.virtual_time.set(self.shared.virtual_time.get() + took);
         let blocked = self.shared.meter.blocked_since(&meter);
@@ -198,20 +267,20 @@ impl Cx {
             return Err(Fail::diagnosed(name, diagnosis));
         }
         let diagnosis = match result {
-            Ok(Ok(value)) => {
+            Some(Ok(())) => {
                 self.contained(name, panics);
-                return Ok(Call { value, took, leaked, polls: watch.polls.get() });
+                return Ok(Ended { took, leaked, polls: watch.polls.get() });
             }
-            Ok(Err(Diagnosis::Panicked)) if panics.first().is_some_and(panics::is_todo) => {
+            Some(Err(Diagnosis::Panicked)) if panics.first().is_some_and(panics::is_todo) => {
                 Diagnosis::NotStarted
             }
-            Ok(Err(Diagnosis::Panicked)) if panics.iter().any(PanicSite::is_refused_thread) => {
+            Some(Err(Diagnosis::Panicked)) if panics.iter().any(PanicSite::is_refused_thread) => {
                 Diagnosis::ThreadRefused
             }
-            Ok(Err(diagnosis)) => diagnosis,
+            Some(Err(diagnosis)) => diagnosis,
             // A spawned task that is still `todo!()` leaves its caller waiting.
-            Err(_) if panics.iter().any(panics::is_todo) => Diagnosis::NotStarted,
-            Err(_) => watch.overdue(leaked, silent),
+            None if panics.iter().any(panics::is_todo) => Diagnosis::NotStarted,
+            None => watch.overdue(leaked, silent),
         };
         Err(Fail { panics: panics::cause_first(panics), ..Fail::diagnosed(name, diagnosis) })
     }
@@ -222,8 +291,24 @@ impl Cx {
     ///
     /// As [`call`](Cx::call).
     pub async fn call_fn<T>(&self, name: &str, function: impl FnOnce() -> T) -> Result<T, Fail> {
-        Ok(self.call(name, async { function() }).await?.value)
+        let mut value = None;
+        let mut function = Some(function);
+        let mut poll = |_: &mut Context<'_>| {
+            value = function.take().map(|function| function());
+            Poll::Ready(())
+        };
+        self.once(name, &mut poll).await?;
+        match value {
+            Some(value) => Ok(value),
+            None => Err(no_answer(name)),
+        }
     }
+}
+
+/// A call that has ended well has its value, so this is a fault of the kit.
+fn no_answer(name: &str) -> Fail {
+    let why = format!("{name} ended, and its answer is not there");
+    Fail::diagnosed("the criterion", Diagnosis::NotJudged { why })
 }
 
 fn micros(time: Duration) -> u64 {

@@ -1,5 +1,6 @@
 //! What the scripts of several levels have in common.
 use std::fmt::{Debug, Display};
+use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,19 @@ pub const fn ms(count: u64) -> Duration {
 /// Locks, also after a panic of the judged code: what a fake has seen stays of interest.
 pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a task of the check's own, which outlives the returning call.
+///
+/// The future is boxed, so that all these tasks have one type: for each type of a task the compiler writes five
+/// thousand lines.
+///
+/// # Panics
+///
+/// Outside of a runtime.
+pub fn in_background(task: impl Future<Output = ()> + Send + 'static) {
+    let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(task);
+    drop(tokio::spawn(task));
 }
 
 /// The items as a learner reads them: `0, 1000, 3000`, or `none`.

@@ -44,7 +44,9 @@ pub use context::Cx;
 pub use criterion::{Body, Criterion, Outcome};
 pub use draw::Draw;
 pub use grader_protocol::{Diagnosis, Fail, Figure, Jail, PanicSite, figure};
-pub use helpers::{difference, dropped_at, ensure_still, failed, list, lock, ms, short};
+pub use helpers::{
+    difference, dropped_at, ensure_still, failed, in_background, list, lock, ms, short,
+};
 pub use memory::scarce;
 pub use moved::moved;
 pub use panics::observed as observed_panics;

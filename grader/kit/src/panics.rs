@@ -46,6 +46,10 @@ fn placeholders(level: &str, sources: &[Source]) -> Placeholders {
     let (mut files, mut functions) = (BTreeSet::new(), BTreeMap::new());
     for source in sources {
         let file = format!("{level}/{}", source.path);
+        files.insert(file.clone());
+        if !source.text.contains("todo!") {
+            continue;
+        }
         let (mut of_type, mut function) = (None, String::new());
         for (number, line) in (1..).zip(source.text.lines()) {
             if line.starts_with("impl") {
@@ -63,7 +67,6 @@ fn placeholders(level: &str, sources: &[Source]) -> Placeholders {
                 functions.insert((file.clone(), number), function.clone());
             }
         }
-        files.insert(file);
     }
     Placeholders { files, functions }
 }

@@ -1,11 +1,17 @@
 //! How many forks a minute `cargo grade class` grades on this machine.
 //!
-//! `cargo run -q -p grader-proofs --example class-speed -- [--forks N] [--jobs N] [--levels level1,level2]`
+//! `cargo run -q -p grader-proofs --example class-speed -- [--forks N] [--kinds N] [--broken] [--jobs N] [--levels
+//! level1,level2]`
 //!
 //! Makes a class in which every fork is another one: in each, every file of the starter is that of the
 //! reference by chance, and ends with a comment of its own. The clock runs from the first result to the last
-//! one, so the first build of the checks, which a class pays once, does not count. CPU time is that of all
-//! processes of the run in that time, the compiler's included.
+//! one, so the first build of the checks, which a class pays once, does not count. CPU time is that of a fork's
+//! worker and of all processes that it started, the compiler's included: it hardly depends on what else the machine
+//! does, as the real time does.
+//!
+//! The last line is about the run itself, without the workers: what it takes to read a fork, to find its result and
+//! to write it. `--kinds 10` makes only so many forks differ, so that a class of a thousand costs ten builds, and
+//! `--broken` ends each kind with an error, so that nothing of it is judged: what is left is the run.
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,6 +39,12 @@ struct Arguments {
     /// How many forks to grade
     #[arg(long, default_value_t = 20)]
     forks: usize,
+    /// How many of them differ; by default all
+    #[arg(long)]
+    kinds: Option<usize>,
+    /// No fork compiles
+    #[arg(long)]
+    broken: bool,
     /// How many at a time; by default as many as there are cores
     #[arg(long)]
     jobs: Option<usize>,
@@ -44,7 +56,7 @@ struct Arguments {
     out: Option<PathBuf>,
 }
 
-/// Results with the time and the CPU time at which they came.
+/// When the results came, and the CPU time that each took.
 #[derive(Default)]
 struct Watch(Mutex<Vec<(Instant, Duration)>>);
 
@@ -55,21 +67,29 @@ impl Events for Watch {
 
     fn finished(&self, result: &ForkResult, how: How, progress: Progress) {
         eprintln!("{}/{} {}", progress.done, progress.all, result.name);
-        if how == How::Graded
-            && let (Ok(mut seen), Some(cpu)) = (self.0.lock(), cpu_time())
+        if let How::Graded { cpu } = how
+            && let Ok(mut seen) = self.0.lock()
         {
             seen.push((Instant::now(), cpu));
         }
     }
 }
 
-/// CPU time of the processes that this one has waited for.
-fn cpu_time() -> Option<Duration> {
-    let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    let (_, fields) = stat.rsplit_once(')')?;
-    let fields: Vec<&str> = fields.split_whitespace().collect();
-    let ticks: u64 = fields.get(13..15)?.iter().filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-    Some(Duration::from_millis(ticks * 10))
+/// CPU time of this process, without that of others; 0 where it cannot be known.
+fn own_cpu_ms() -> u64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
+    let fields = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    ticks * 10
+}
+
+/// The most memory that this process has had; 0 where it cannot be known.
+fn peak_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number.and_then(|number| number.parse().ok()).unwrap_or_default()
 }
 
 /// A number that looks drawn: the same for each run, so that two measurements are of the same class.
@@ -79,16 +99,17 @@ fn drawn(fork: usize, file: usize) -> bool {
     mixed >> 63 == 1
 }
 
-fn lay(root: &Path, fork: &Path, number: usize, level: &Level) -> Result<(), Failure> {
+fn lay(root: &Path, fork: &Path, kind: usize, broken: bool, level: &Level) -> Result<(), Failure> {
     for (at, file) in plan(root, level)?.files().iter().enumerate() {
         let reference = fs::read_to_string(root.join(&file.path)).ok();
-        let text = if drawn(number, at) { reference } else { file.blank.clone() };
+        let text = if drawn(kind, at) { reference } else { file.blank.clone() };
         let Some(text) = text else { continue };
         let path = fork.join(&file.path);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        fs::write(path, format!("{text}\n// fork {number}\n"))?;
+        let end = if broken && at == 0 { "compile_error!(\"broken\");\n" } else { "" };
+        fs::write(path, format!("{text}\n// kind {kind}\n{end}"))?;
     }
     Ok(())
 }
@@ -102,8 +123,10 @@ fn main() -> Result<(), Failure> {
     let levels: Vec<&'static Level> =
         arguments.levels.iter().filter_map(|name| catalog::level(name)).collect();
     for number in 0..arguments.forks {
+        let fork = forks.join(format!("fork-{number:04}"));
+        let kind = number % arguments.kinds.unwrap_or(arguments.forks).max(1);
         for level in &levels {
-            lay(&root, &forks.join(format!("fork-{number:04}")), number, level)?;
+            lay(&root, &fork, kind, arguments.broken, level)?;
         }
     }
     let out = arguments.out.clone().unwrap_or_else(|| folder.path().join("out"));
@@ -127,15 +150,18 @@ fn main() -> Result<(), Failure> {
         rules: &Rules { program: program::grader()?, sandbox, seed, time },
         lanes,
     };
+    let (before, begin) = (own_cpu_ms(), Instant::now());
     run(&class, &watch)?;
+    let own = own_cpu_ms() - before;
     let seen = watch.0.into_inner().unwrap_or_default();
     // Each lane's first fork still begins while others are prepared.
     let seen = seen.get(lanes.min(seen.len()).saturating_sub(1)..).unwrap_or_default();
     let (Some(first), Some(last)) = (seen.first(), seen.last()) else {
-        return Err("too few forks were graded: name more with --forks".into());
+        return Err("too few forks were graded: name more with --forks and --kinds".into());
     };
     let (graded, real) = (seen.len() - 1, last.0 - first.0);
-    let cpu = (last.1 - first.1).as_secs_f64() / graded.max(1) as f64;
+    let cpu: Duration = seen[1..].iter().map(|(_, cpu)| *cpu).sum();
+    let cpu = cpu.as_secs_f64() / graded.max(1) as f64;
     let a_minute = graded as f64 * 60.0 / real.as_secs_f64().max(f64::EPSILON);
     let names: BTreeMap<&str, ()> = levels.iter().map(|level| (level.name, ())).collect();
     let names: Vec<&str> = names.into_keys().collect();
@@ -144,6 +170,13 @@ fn main() -> Result<(), Failure> {
          ({graded} forks in {:.0} s)",
         names.join(" and "),
         real.as_secs_f64()
+    );
+    println!(
+        "the run itself, {} forks in {:.0} s: {:.1} ms of CPU time for each fork, {} MiB of memory at most",
+        arguments.forks,
+        begin.elapsed().as_secs_f64(),
+        own as f64 / arguments.forks.max(1) as f64,
+        peak_kib() / 1024
     );
     Ok(())
 }

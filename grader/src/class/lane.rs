@@ -1,4 +1,5 @@
 //! A pristine workspace with a target folder of its own, in which forks are graded one after the other.
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use thiserror::Error;
 use super::conditions::Sandbox;
 use super::confine;
 use super::result::{LevelResult, LevelState};
-use super::worker::{Answer, Order, Work};
+use super::worker::{Answer, Order, Reply, Work};
 use crate::catalog::{self, Level};
 use crate::interrupt;
 use crate::seed::Seed;
@@ -46,6 +47,8 @@ pub struct Lane {
     target: PathBuf,
     /// The course's files of the levels that other levels use.
     pristine: Vec<(&'static Level, Files)>,
+    /// CPU time of the workers so far.
+    spent: Cell<Duration>,
 }
 
 /// A lane could not be made.
@@ -82,6 +85,10 @@ impl Lane {
         levels: &[&'static Level],
         rules: &Rules,
     ) -> Result<Lane, LaneError> {
+        std::fs::create_dir_all(folder).map_err(LaneError::Seed)?;
+        // Bubblewrap's paths begin at the root, and a link in one leads nowhere there.
+        let whole = if cfg!(unix) { folder.canonicalize() } else { std::path::absolute(folder) };
+        let folder = &whole.map_err(LaneError::Seed)?;
         let scratch = Scratch::create(root, folder)?;
         let target = folder.join("target");
         for profile in profiles {
@@ -94,7 +101,7 @@ impl Lane {
             Ok((level, files))
         });
         let pristine = pristine.collect::<Result<_, ReadError>>()?;
-        let lane = Lane { scratch, target, pristine };
+        let lane = Lane { scratch, target, pristine, spent: Cell::default() };
         let mut command = Command::new(&rules.program);
         command.arg("class-worker");
         // The first build may have to fetch crates: as long as it takes, and with the network.
@@ -111,6 +118,12 @@ impl Lane {
     #[must_use]
     pub fn profile(&self) -> PathBuf {
         self.target.join("debug")
+    }
+
+    /// CPU time that all workers of the lane took so far, with every process that they started.
+    #[must_use]
+    pub fn spent(&self) -> Duration {
+        self.spent.get()
     }
 
     /// Builds and judges levels with these files. A level that takes too long costs only itself. One that uses levels
@@ -183,7 +196,8 @@ impl Lane {
             levels: levels.iter().map(|level| level.name.to_owned()).collect(),
             work,
         };
-        let ended = run_worker(&order, command, time);
+        let (ended, cpu) = run_worker(&order, command, time);
+        self.spent.set(self.spent.get() + cpu);
         if interrupt::is_requested() { Err(LaneError::Interrupted) } else { Ok(ended) }
     }
 }
@@ -197,7 +211,9 @@ enum Ended {
     Lost(String),
 }
 
-fn run_worker(order: &Order, mut command: Command, time: Option<Duration>) -> Ended {
+/// How the worker ended, and its CPU time as far as it said so.
+fn run_worker(order: &Order, mut command: Command, time: Option<Duration>) -> (Ended, Duration) {
+    let lost = |why| (Ended::Lost(why), Duration::ZERO);
     let start = Instant::now();
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // The terminal's Ctrl-C is for the run; it decides when its workers end.
@@ -205,7 +221,7 @@ fn run_worker(order: &Order, mut command: Command, time: Option<Duration>) -> En
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut child = match command.spawn() {
         Ok(child) => child,
-        Err(why) => return Ended::Lost(format!("cannot start the grader again: {why}")),
+        Err(why) => return lost(format!("cannot start the grader again: {why}")),
     };
     let group = interrupt::Guarded::new(child.id());
     let mut order_to = child.stdin.take();
@@ -251,12 +267,12 @@ fn run_worker(order: &Order, mut command: Command, time: Option<Duration>) -> En
     let _ = child.wait();
     drop(group);
     if too_long {
-        return Ended::TooLong;
+        return (Ended::TooLong, Duration::ZERO);
     }
     let text = reader.join().unwrap_or_default();
     match serde_json::from_str(text.trim_end()) {
-        Ok(answer) => Ended::Answered(answer),
-        Err(_) => Ended::Lost(words.join().unwrap_or_default()),
+        Ok(Reply { answer, cpu_ms }) => (Ended::Answered(answer), Duration::from_millis(cpu_ms)),
+        Err(_) => lost(words.join().unwrap_or_default()),
     }
 }
 

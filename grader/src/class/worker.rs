@@ -1,6 +1,6 @@
 //! The process that builds and judges one fork, so that nothing a fork does reaches the run of the class.
 //!
-//! It reads one line, the [`Order`], from its standard input, and writes one line, the [`Answer`], to its
+//! It reads one line, the [`Order`], from its standard input, and writes one line, the [`Reply`], to its
 //! standard output. When its standard input ends it ends too, with all that it started: so nothing is left
 //! of it when the grader is killed.
 use std::path::{Path, PathBuf};
@@ -47,6 +47,16 @@ pub enum Answer {
     Failed(String),
 }
 
+/// What a worker writes.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Reply {
+    /// The outcome of the order.
+    pub answer: Answer,
+    /// Milliseconds of CPU time that the worker and all processes that it has started and waited for took; 0 where
+    /// it cannot be known.
+    pub cpu_ms: u64,
+}
+
 /// How a fork is built: one binary for all criteria of a level, so that the builds share their parts.
 fn options(target: &Path) -> Options {
     Options { target_dir: Some(target.to_path_buf()), breadth: Breadth::All, ..Options::default() }
@@ -54,12 +64,29 @@ fn options(target: &Path) -> Options {
 
 /// Does what was ordered.
 #[must_use]
-pub fn serve(order: &Order) -> Answer {
+pub fn serve(order: &Order) -> Reply {
     let done = match order.work {
         Work::Build => build_levels(order).map(|()| Answer::Built),
         Work::Grade(seed) => grade_levels(order, seed).map(Answer::Levels),
     };
-    done.unwrap_or_else(Answer::Failed)
+    Reply { answer: done.unwrap_or_else(Answer::Failed), cpu_ms: cpu_ms().unwrap_or_default() }
+}
+
+/// CPU time of this process and of all that it has waited for.
+#[cfg(target_os = "linux")]
+fn cpu_ms() -> Option<u64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The fields of proc(5) after the name: own time and that of children, in the program and in the kernel.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let ticks: u64 = fields.get(11..15)?.iter().filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Some(ticks * 1000 / rustix::param::clock_ticks_per_second().max(1))
+}
+
+/// Unknown elsewhere.
+#[cfg(not(target_os = "linux"))]
+fn cpu_ms() -> Option<u64> {
+    None
 }
 
 fn build_levels(order: &Order) -> Result<(), String> {

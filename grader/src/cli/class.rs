@@ -206,9 +206,9 @@ pub(super) fn work() -> Result<Exit, Failure> {
     });
     let order: Order = serde_json::from_str(&line)
         .map_err(|why| format!("`class-worker` is started by `cargo grade class`: {why}"))?;
-    let answer = serde_json::to_string(&worker::serve(&order))?;
+    let reply = serde_json::to_string(&worker::serve(&order))?;
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{answer}")?;
+    writeln!(out, "{reply}")?;
     out.flush()?;
     Ok(Exit::Success)
 }
@@ -317,7 +317,7 @@ impl Events for Display {
                     marks::points(marks.of)
                 )
             }
-            (ForkStatus::Graded, How::Graded) => {
+            (ForkStatus::Graded, How::Graded { .. }) => {
                 format!("{} of {} core points", marks::points(marks.total), marks::points(marks.of))
             }
         };

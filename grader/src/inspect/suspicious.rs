@@ -1,7 +1,7 @@
 //! What a teacher ought to look at before a grade counts.
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Finding;
 use super::tokens::{self, Token, reads};
@@ -65,7 +65,7 @@ const LITERAL: usize = 5;
 #[must_use]
 pub fn suspicious(root: &Path, level: &Level, files: &Files) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let known = literals_of_checks(root, level, files);
+    let mut checks = Checks::new(root, level, files);
     for (path, bytes) in files.iter().filter(|(path, _)| !level.provides(path)) {
         let text = String::from_utf8_lossy(bytes);
         let tokens = tokens::of(&text);
@@ -91,7 +91,7 @@ pub fn suspicious(root: &Path, level: &Level, files: &Files) -> Vec<Finding> {
             if let Some(literal) = tokens[at].string() {
                 if literal.contains("/proc") || literal.contains("/dev/") {
                     find(line, &format!("{literal:?}"), "looks at the process itself");
-                } else if known.contains(&literal) {
+                } else if checks.use_alone(&literal) {
                     find(
                         line,
                         &format!("{literal:?}"),
@@ -125,25 +125,72 @@ fn is_lifetime_trick(tokens: &[Token], at: usize) -> bool {
         && tokens.get(at + 2) != tokens.get(at + 5)
 }
 
-/// The texts that stand in the checks of a level and in none of the course's own files of it.
-fn literals_of_checks(root: &Path, level: &Level, files: &Files) -> BTreeSet<String> {
-    let mut literals = BTreeSet::new();
-    collect(&root.join("grader/checks").join(level.name).join("src"), &mut literals);
-    literals.retain(|text| text.chars().count() >= LITERAL && !text.contains("{"));
-    for (_, bytes) in files.iter().filter(|(path, _)| level.provides(path)) {
-        let text = String::from_utf8_lossy(bytes);
-        literals.retain(|literal| !text.contains(literal.as_str()));
-    }
-    literals
+/// The sources of a level's checks, for a look whether a text stands in them.
+struct Checks {
+    folder: PathBuf,
+    /// The course's own files of the level.
+    course: Vec<String>,
+    /// The sources with their texts, as far as they were needed.
+    sources: Option<Vec<Source>>,
 }
 
-fn collect(folder: &Path, literals: &mut BTreeSet<String>) {
+/// A source file of the checks.
+struct Source {
+    text: String,
+    /// Its string literals, once one was asked for.
+    literals: Option<BTreeSet<String>>,
+}
+
+impl Checks {
+    fn new(root: &Path, level: &Level, files: &Files) -> Checks {
+        let folder = root.join("grader/checks").join(level.name).join("src");
+        let course = files.iter().filter(|(path, _)| level.provides(path));
+        let course = course.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).collect();
+        Checks { folder, course, sources: None }
+    }
+
+    /// Whether the text stands in the checks, and in none of the course's own files of the level.
+    fn use_alone(&mut self, literal: &str) -> bool {
+        if literal.chars().count() < LITERAL
+            || literal.contains('{')
+            || self.course.iter().any(|text| text.contains(literal))
+        {
+            return false;
+        }
+        let sources = self.sources.get_or_insert_with(|| {
+            let mut sources = Vec::new();
+            read(&self.folder, &mut sources);
+            sources
+        });
+        sources.iter_mut().any(|source| source.has(literal))
+    }
+}
+
+impl Source {
+    /// Whether it has this string literal. A file is taken apart only if it may have it: most texts of a solution
+    /// are in no check, and the checks of a level are many.
+    fn has(&mut self, literal: &str) -> bool {
+        // What is written with escapes is not found as it is.
+        let plain = |letter: char| letter == ' ' || letter.is_ascii_graphic() && letter != '"';
+        let part = literal.split(|letter| !plain(letter) || letter == '\\');
+        let longest = part.max_by_key(|part| part.len()).unwrap_or_default();
+        self.text.contains(longest)
+            && self
+                .literals
+                .get_or_insert_with(|| {
+                    tokens::of(&self.text).iter().filter_map(Token::string).collect()
+                })
+                .contains(literal)
+    }
+}
+
+fn read(folder: &Path, sources: &mut Vec<Source>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() {
-            collect(&path, literals);
+            read(&path, sources);
         } else if let Ok(text) = fs::read_to_string(&path) {
-            literals.extend(tokens::of(&text).iter().filter_map(Token::string));
+            sources.push(Source { text, literals: None });
         }
     }
 }

@@ -13,7 +13,12 @@ pub(crate) struct Token {
 impl Token {
     /// The value of a string literal.
     pub(super) fn string(&self) -> Option<String> {
-        syn::parse_str::<syn::LitStr>(&self.text).ok().map(|literal| literal.value())
+        // Most tokens are none, and the parser costs more than a look.
+        let may_be = self.text.starts_with(['"', 'r']) && self.text.ends_with(['"', '#']);
+        may_be
+            .then(|| syn::parse_str::<syn::LitStr>(&self.text).ok())
+            .flatten()
+            .map(|literal| literal.value())
     }
 }
 

@@ -25,6 +25,8 @@ pub enum Finding {
     GivenChanged(String),
     /// A file of the course is missing; the original was used.
     GivenMissing(String),
+    /// A file of an exercise is missing, since the learner's course is older; the blank was used.
+    NewerMissing(String),
     /// Not a plain file (a link, a device): left out.
     NotAFile(String),
 }
@@ -85,6 +87,24 @@ impl Files {
                 Some(found) if same_text(&found, original) => {}
                 Some(_) => findings.push(Finding::GivenChanged(path.clone())),
                 None => findings.push(Finding::GivenMissing(path.clone())),
+            }
+        }
+        (self, findings)
+    }
+
+    /// The learner's files of `self` with the files of `blanks` that an older course did not have. A module that the
+    /// learner has in its other place, `src/race/mod.rs` for `src/race.rs`, is there.
+    #[must_use]
+    pub fn with_newer(mut self, blanks: &Files) -> (Files, Vec<Finding>) {
+        let mut findings = Vec::new();
+        for (path, blank) in &blanks.0 {
+            let other_place = match path.strip_suffix("/mod.rs") {
+                Some(module) => format!("{module}.rs"),
+                None => format!("{}/mod.rs", path.strip_suffix(".rs").unwrap_or(path)),
+            };
+            if !self.0.contains_key(path) && !self.0.contains_key(&other_place) {
+                self.0.insert(path.clone(), blank.clone());
+                findings.push(Finding::NewerMissing(path.clone()));
             }
         }
         (self, findings)
@@ -155,4 +175,23 @@ fn walk(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_fork_gets_the_blanks_that_it_lacks() {
+        let of = |paths: &[&str], text: &str| {
+            let mut files = Files::default();
+            paths.iter().for_each(|path| files.insert(*path, text));
+            files
+        };
+        let blanks = of(&["src/any.rs", "src/queue.rs", "src/race/mod.rs"], "blank");
+        let (files, findings) = of(&["src/any/mod.rs", "src/race.rs"], "own").with_newer(&blanks);
+        assert_eq!(findings, [Finding::NewerMissing("src/queue.rs".to_owned())]);
+        assert_eq!(files.get("src/queue.rs"), Some(b"blank".as_slice()));
+        assert_eq!(files.iter().count(), 3);
+    }
 }

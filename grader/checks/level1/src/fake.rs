@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, pending};
-use grader_kit::{Timeline, lock};
+use grader_kit::{Timeline, in_background, lock};
 use level1::model::{Post, Profile, User, UserId};
 use level1::source::{Callback, CallbackSource, ProfileSource, Request, SourceError};
 use tokio::time::{Instant, sleep};
@@ -221,7 +221,7 @@ impl Fake {
         if plan.after == 0 {
             end(plan.end);
         } else {
-            tokio::spawn(async move {
+            in_background(async move {
                 sleep(Duration::from_millis(plan.after)).await;
                 end(plan.end);
             });

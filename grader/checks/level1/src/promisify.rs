@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
-use grader_kit::{Call, Cx, Draw, Fail, Outcome, ensure, list, lock, ms, short};
+use grader_kit::{Call, Cx, Draw, Fail, Outcome, ensure, in_background, list, lock, ms, short};
 use level1::promisify::{
     CallbackError, ErrorFirst, ResultFirst, callbackify, promisify, promisify_result_first,
 };
@@ -86,7 +86,7 @@ fn in_time(at: u64, action: impl FnOnce() + Send + 'static) {
         action();
         return;
     }
-    tokio::spawn(async move {
+    in_background(async move {
         sleep(ms(at)).await;
         action();
     });

@@ -115,6 +115,12 @@ fn changes(out: &mut String, result: &ForkResult) -> std::fmt::Result {
         .map(|(level, finding)| match finding {
             Finding::GivenChanged(path) => format!("{}/{path}: changed", level.name),
             Finding::GivenMissing(path) => format!("{}/{path}: missing", level.name),
+            Finding::NewerMissing(path) => {
+                format!(
+                    "{}/{path}: missing in an older course, so the blank was judged",
+                    level.name
+                )
+            }
             Finding::NotAFile(path) => format!("{}/{path}: no plain file", level.name),
         })
         .collect();

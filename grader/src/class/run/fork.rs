@@ -1,6 +1,6 @@
 //! A fork: what its files tell, and what is judged of it.
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::known::Key;
@@ -14,6 +14,7 @@ use crate::class::roster::Fork;
 use crate::class::take::{Taken, take};
 use crate::inspect::Finding;
 use crate::interrupt;
+use crate::starter::{Plan, plan};
 use crate::submission::Files;
 
 /// The result of a fork as far as its files tell, and the files to judge.
@@ -53,7 +54,12 @@ pub(super) fn read_fork(
         let without = |state, words| LevelResult::without_marks(level, state, words);
         let (files, found) = match (levels.remove(level.name), shared.references.get(level.name)) {
             (Some(Ok(files)), Some(reference)) => {
-                let (files, findings) = files.over(reference, level);
+                let (mut files, mut findings) = files.over(reference, level);
+                if result.changes.version.is_some() {
+                    let (completed, newer) = files.with_newer(&blanks_of(shared, level));
+                    files = completed;
+                    findings.extend(newer);
+                }
                 let mut found = without(LevelState::NotJudged, None);
                 found.files = digest(&files);
                 found.is_reference = files.same_text(reference);
@@ -67,6 +73,22 @@ pub(super) fn read_fork(
         result.levels.push(found);
     }
     (result, judged)
+}
+
+/// What a learner begins the level with; nothing where that cannot be made.
+fn blanks_of(shared: &Shared<'_>, level: &'static Level) -> Arc<Files> {
+    let mut blanks = lock(&shared.blanks);
+    let made = blanks.entry(level.name).or_insert_with(|| {
+        let mut files = Files::default();
+        for file in plan(shared.class.root, level).iter().flat_map(Plan::files) {
+            let path = file.path.strip_prefix(level.name).ok().and_then(|path| path.to_str());
+            if let (Some(path), Some(blank)) = (path, &file.blank) {
+                files.insert(path.replace('\\', "/"), blank.as_str());
+            }
+        }
+        Arc::new(files)
+    });
+    Arc::clone(made)
 }
 
 /// Judges what is not known of a fork's levels.
@@ -118,13 +140,16 @@ pub(super) fn judge_fork(
         if mine.is_empty() {
             break;
         }
-        how = How::Graded;
         let judged = judge_levels(shared, number, lane, &mine, files);
+        if let Ok((_, cpu)) = judged {
+            let before = if let How::Graded { cpu } = how { cpu } else { Duration::ZERO };
+            how = How::Graded { cpu: before + cpu };
+        }
         let mut known = lock(&shared.known);
         for key in &mine {
             known.end(key);
         }
-        if let Ok(levels) = &judged {
+        if let Ok((levels, _)) = &judged {
             for (key, level) in mine.iter().zip(levels) {
                 known.keep(key, level);
                 found.insert(key.0, level.clone());
@@ -150,18 +175,19 @@ pub(super) fn judge_fork(
             .filter(|level| !level.is_judged())
             .find_map(|level| level.words.clone());
         let why = words.unwrap_or_else(|| "the grader could not judge some criteria".to_owned());
-        result.reason = Some(format!("{why} Run the same command again"));
+        result.reason = Some(format!("{}. Run the same command again", why.trim_end_matches('.')));
     }
     Ok(how)
 }
 
+/// The results, and the CPU time that they took.
 fn judge_levels(
     shared: &Shared<'_>,
     number: usize,
     lane: &mut Option<Lane>,
     keys: &[Key],
     files: &BTreeMap<&'static str, Files>,
-) -> Result<Vec<LevelResult>, ClassError> {
+) -> Result<(Vec<LevelResult>, Duration), ClassError> {
     let lane = match lane {
         Some(lane) => lane,
         None => {
@@ -181,14 +207,16 @@ fn judge_levels(
     let level = |name: &str| shared.class.levels.iter().copied().find(|level| level.name == name);
     let wanted: Vec<(&'static Level, &Files)> =
         keys.iter().filter_map(|(name, _)| Some((level(name)?, files.get(name)?))).collect();
+    let before = lane.spent();
     let mut found = lane.grade(&wanted, shared.class.rules)?;
+    let cpu = lane.spent() - before;
     for (level, (name, hash)) in found.iter_mut().zip(keys) {
         level.files.clone_from(hash);
         if let (Some(files), Some(reference)) = (files.get(name), shared.references.get(name)) {
             level.look_at.retain(|finding| !is_the_courses(finding, name, files, reference));
         }
     }
-    Ok(found)
+    Ok((found, cpu))
 }
 
 /// Whether the line of a finding stands in the course's own file of that name: in what a learner begins with.

@@ -6,7 +6,7 @@ mod write;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -62,7 +62,10 @@ pub trait Events: Sync {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
     /// Something of it was built and judged.
-    Graded,
+    Graded {
+        /// CPU time that it took, the compiler's included; zero where it cannot be known.
+        cpu: Duration,
+    },
     /// Everything in it was known: from an earlier run, or from a fork with the same files.
     Known,
 }
@@ -136,6 +139,8 @@ struct Shared<'a> {
     events: &'a dyn Events,
     pristine: Pristine,
     references: BTreeMap<&'static str, Files>,
+    /// What a learner begins with, for forks of an older course.
+    blanks: Mutex<BTreeMap<&'static str, Arc<Files>>>,
     next: AtomicUsize,
     known: Mutex<Known>,
     changed: Condvar,
@@ -169,6 +174,7 @@ pub fn run(class: &Class<'_>, events: &dyn Events) -> Result<Outcome, ClassError
         events,
         pristine,
         references,
+        blanks: Mutex::default(),
         next: AtomicUsize::new(0),
         known: Mutex::new(known_levels(class)?),
         changed: Condvar::new(),

@@ -63,7 +63,7 @@ pub(super) fn finish(
     }
     let mut board = lock(&shared.board);
     board.rows.insert(at, Row::of(result, class.settings));
-    board.graded += usize::from(how == How::Graded);
+    board.graded += usize::from(how != How::Known);
     let (done, all) = (board.rows.len(), class.roster.forks.len());
     let left = time_left(board.start.elapsed(), board.graded, done, all);
     if board.updated.elapsed() > UPDATE {

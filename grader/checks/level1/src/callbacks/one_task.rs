@@ -3,7 +3,7 @@
 use std::mem::take;
 use std::sync::{Arc, Mutex};
 
-use grader_kit::{Cx, Fail, Outcome, ensure, list, lock, ms};
+use grader_kit::{Cx, Fail, Outcome, ensure, in_background, list, lock, ms};
 use level1::callbacks::fetch_user_profile;
 use level1::errors::FetchError;
 use level1::model::{Post, Profile, User, UserId};
@@ -137,7 +137,7 @@ async fn others(
         }
     })
     .await?;
-    tokio::spawn(answers(reader, broken, end));
+    in_background(answers(reader, broken, end));
     cx.call(CALLBACKS.name, sleep(ms(1_000))).await?;
     let mut called = take(&mut *lock(&called));
     called.sort_by_key(|(id, _)| *id);

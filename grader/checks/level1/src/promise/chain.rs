@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use grader_kit::{Cx, Outcome, ensure, list, lock, ms};
+use grader_kit::{Cx, Outcome, ensure, in_background, list, lock, ms};
 use tokio::time::{sleep, timeout};
 
 use super::{Notes, Oops, P, SLOW, Settled, after, ends, no, outcome, slow_outcome, yes};
@@ -184,7 +184,7 @@ async fn broken(cx: &Cx) -> Outcome {
 /// A clean-up of 200 ms.
 fn clean_up_of(result: Settled<()>) -> P<()> {
     P::new(move |resolver| {
-        tokio::spawn(async move {
+        in_background(async move {
             sleep(ms(200)).await;
             match result {
                 Ok(()) => resolver.resolve(()),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use futures::future::poll_immediate;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use grader_kit::{Cx, Fail, Outcome, ensure, ms};
+use grader_kit::{Cx, Fail, Outcome, ensure, in_background, ms};
 use level1::promise::{self, Broken, Promise, Resolver};
 use tokio::time::{sleep, timeout};
 
@@ -71,11 +71,11 @@ pub async fn settles_once(cx: Cx) -> Outcome {
     let (one, two) = (second.clone(), first);
     let promise = made(&cx, move |resolver| {
         let other = resolver.clone();
-        tokio::spawn(async move {
+        in_background(async move {
             sleep(ms(200)).await;
             other.resolve(two);
         });
-        tokio::spawn(async move {
+        in_background(async move {
             sleep(ms(100)).await;
             resolver.reject(Oops::Said(one));
         });
@@ -305,7 +305,7 @@ pub async fn abandoned(cx: Cx) -> Outcome {
     let help = "count the clones: only when the last is gone can nothing settle the promise";
     let promise = made(&cx, |resolver| {
         let other = resolver.clone();
-        tokio::spawn(async move {
+        in_background(async move {
             sleep(ms(100)).await;
             drop(resolver);
             sleep(ms(100)).await;
@@ -325,7 +325,7 @@ pub async fn abandoned(cx: Cx) -> Outcome {
     ends(observed, Err(Oops::Abandoned), 0, case, help)?;
     // A panic of the task that holds the resolver drops it.
     let promise = made(&cx, |resolver| {
-        tokio::spawn(async move {
+        in_background(async move {
             let _held = resolver;
             sleep(ms(100)).await;
             std::panic::panic_any("the task is broken");
@@ -356,7 +356,7 @@ pub async fn panics(cx: Cx) -> Outcome {
     // Another resolver that is still there does not matter.
     let promise = made(&cx, |resolver| {
         let other = resolver.clone();
-        tokio::spawn(async move {
+        in_background(async move {
             sleep(ms(500)).await;
             other.resolve("too late".to_owned());
         });

@@ -15,7 +15,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use grader_kit::{Cx, Fail, Outcome, ensure, list, lock, ms, short};
+use grader_kit::{Cx, Fail, Outcome, ensure, in_background, list, lock, ms, short};
 use level1::promise::{Broken, Promise, State};
 use tokio::time::sleep;
 
@@ -52,7 +52,7 @@ fn after(time: u64, result: Settled) -> P {
         if time == 0 {
             settle();
         } else {
-            tokio::spawn(async move {
+            in_background(async move {
                 sleep(ms(time)).await;
                 settle();
             });

@@ -3,55 +3,20 @@
 //! The forks are of level 1 alone, since each distinct one is a build.
 #![cfg(target_os = "linux")]
 
+mod bombs;
+mod support;
+mod unfinished;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::time::{Duration, Instant, SystemTime};
+use std::path::Path;
+use std::process::Command;
 
-use grader::catalog;
 use grader::class::result::{ForkResult, LevelState};
-use grader::class::store::{Store, read};
+use grader::class::store::read;
 use grader::report::Status;
-use grader::starter::plan;
-use grader_proofs::program;
-
-/// Lays the blank of level 1, with these modules of the reference in it.
-fn lay(root: &Path, fork: &Path, solved: &[&str]) {
-    let level = catalog::level("level1").expect("level 1");
-    for file in plan(root, level).expect("a starter").files() {
-        let path = fork.join(&file.path);
-        let is_solved = solved.iter().any(|name| file.path.ends_with(name));
-        let text = if is_solved {
-            fs::read_to_string(root.join(&file.path)).ok()
-        } else {
-            file.blank.clone()
-        };
-        if let Some(text) = text {
-            fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
-            fs::write(path, text).expect("a file");
-        }
-    }
-}
-
-fn write(path: &Path, text: &str) {
-    fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
-    fs::write(path, text).expect("a file");
-}
-
-fn git(folder: &Path, date: &str, arguments: &[&str]) {
-    let output = Command::new("git")
-        .arg("-C")
-        .arg(folder)
-        .args(["-c", "user.name=n", "-c", "user.email=e", "-c", "core.hooksPath=/dev/null"])
-        .args(arguments)
-        .env("GIT_COMMITTER_DATE", date)
-        .env("GIT_AUTHOR_DATE", date)
-        .output()
-        .expect("git");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
+use support::{Bench, git, lay, snapshot, words, write};
 
 /// Makes the class. Whatever of it is run leaves a file called `trap`.
 fn make(root: &Path, class: &Path, trap: &Path) {
@@ -99,56 +64,30 @@ fn make(root: &Path, class: &Path, trap: &Path) {
     write(&dora.join(".git/config"), &config);
 
     fs::create_dir(class.join("empty")).expect("a folder");
-    for number in 0..10_000 {
-        write(&class.join(format!("many/level1/src/m{number}.rs")), "");
+    fs::create_dir_all(class.join("many/level1/src")).expect("folders");
+    for number in 0..100_000 {
+        fs::write(class.join(format!("many/level1/src/m{number}.rs")), "").expect("a file");
     }
-}
-
-/// Every file below a folder with its time.
-fn snapshot(folder: &Path, files: &mut BTreeMap<PathBuf, SystemTime>) {
-    for entry in fs::read_dir(folder).expect("a folder").flatten() {
-        let metadata = entry.metadata().expect("metadata");
-        files.insert(entry.path(), metadata.modified().expect("a time"));
-        if metadata.is_dir() {
-            snapshot(&entry.path(), files);
-        }
-    }
-}
-
-fn words(output: &Output) -> String {
-    [&output.stdout, &output.stderr]
-        .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
-        .concat()
 }
 
 #[test]
 fn a_class_is_graded_and_no_fork_reaches_out() {
-    let root = grader::workspace::of_this_run().expect("the workspace");
-    let grader = program::grader().expect("the grader");
+    let bench = Bench::take();
+    let Bench { root, grader, out, .. } = &bench;
     let folder = tempfile::tempdir().expect("a folder");
     let (class, trap) = (folder.path().join("class"), folder.path().join("trap"));
     fs::create_dir(&class).expect("a folder");
-    make(&root, &class, &trap);
-    // What is built for one run of this test serves the next one.
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("class");
-    let _ = fs::remove_dir_all(out.join("forks")); // none before the first run
+    make(root, &class, &trap);
     let mut before = BTreeMap::new();
     snapshot(folder.path(), &mut before);
 
     let run = || {
-        let mut command = Command::new(&grader);
-        command
-            .arg("class")
-            .arg(&class)
-            .arg("--out")
-            .arg(&out)
-            .args(["--levels", "level1", "--jobs", "1"]);
-        command.args(["--seed", "7", "--deadline", "2027-01-02T00:00:00Z"]).current_dir(&root);
-        command.output().expect("the grader")
+        let mut command = bench.class(&class);
+        command.args(["--deadline", "2027-01-02T00:00:00Z"]).output().expect("the grader")
     };
     let first = run();
     assert_eq!(first.status.code(), Some(1), "one fork cannot be read: {}", words(&first));
-    let store = Store::reading(&out);
+    let store = bench.store();
     let result = |name: &str| -> ForkResult {
         let result = store.result(name).unwrap_or_else(|why| panic!("{why}"));
         result.unwrap_or_else(|| panic!("no result of {name}: {}", words(&first)))
@@ -186,7 +125,7 @@ fn a_class_is_graded_and_no_fork_reaches_out() {
 
     // The same fork has the same points when it is graded by itself: it was the last one in its lane.
     let lane = out.join("work/lane-0");
-    let alone = Command::new(&grader)
+    let alone = Command::new(grader)
         .args(["level1", "--format", "json", "--seed", "7", "--root"])
         .arg(lane.join("workspace"))
         .env("CARGO_TARGET_DIR", lane.join("target"))
@@ -207,10 +146,10 @@ fn a_class_is_graded_and_no_fork_reaches_out() {
         );
     }
     assert!(read(&store.folder("empty").join("result.json")).is_ok_and(|result| result.is_some()));
-    let regraded = Command::new(&grader)
+    let regraded = Command::new(grader)
         .arg("regrade")
         .arg(store.folder("anna").join("result.json"))
-        .current_dir(&root)
+        .current_dir(root)
         .output()
         .expect("the grader");
     assert_eq!(regraded.status.code(), Some(0), "{}", words(&regraded));
@@ -224,14 +163,5 @@ fn a_class_is_graded_and_no_fork_reaches_out() {
     let mut after = BTreeMap::new();
     snapshot(folder.path(), &mut after);
     assert_eq!(before, after, "something outside the output folder was changed");
-    // A process that was killed needs a moment to go.
-    let begin = Instant::now();
-    loop {
-        let left = program::processes(&out.display().to_string()).expect("/proc");
-        if left.is_empty() {
-            break;
-        }
-        assert!(begin.elapsed() < Duration::from_secs(300), "left behind: {left:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    bench.nothing_is_left();
 }
