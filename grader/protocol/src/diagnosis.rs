@@ -177,7 +177,7 @@ impl fmt::Display for Diagnosis {
             Diagnosis::TaskNeverEnds { virtual_s, moments } => write!(
                 f,
                 "never finished: it waits for a spawned task, which is still running after {virtual_s} s of \
-                 virtual time (something woke up at {moments} moments)"
+                 virtual time and {moments} waits"
             ),
             Diagnosis::OutOfTime { virtual_s, call: Some(call), since_us } => write!(
                 f,
@@ -284,8 +284,9 @@ impl Diagnosis {
                  without a limit"
             }
             Diagnosis::SpinsWithoutWaiting { .. } => {
-                "a loop that only yields, or wakes itself, never lets time pass: await a timer, a \
-                 channel or a Notify instead"
+                "a loop never lets time pass if it only yields, wakes itself, or sleeps until an instant that has \
+                 already come: the timer and the condition must agree (`>=` at that very instant), and what no timer \
+                 brings needs a channel or a Notify"
             }
             Diagnosis::PollsForever { .. } => {
                 "it checks again and again whether something has happened: wait for the event \

@@ -133,9 +133,10 @@ fn body(state: &State, columns: usize) -> Vec<String> {
             lesson::render(markdown, columns).lines().map(str::to_owned).collect()
         }
         View::MayShowSolution => {
+            let file = state.solved_file().unwrap_or_default();
             vec![
-                "Show the reference of the finished exercise? `y` shows it, Esc goes back."
-                    .to_owned(),
+                format!("Show the reference of {file}? Its exercise has full marks."),
+                "`y` shows it, Esc goes back.".to_owned(),
             ]
         }
     }
@@ -151,7 +152,7 @@ fn criterion(state: &State) -> Vec<String> {
     }
     let Some(entry) = state.current else {
         let text = if state.marks.is_empty() {
-            "The first run grades everything. A blank scores nothing: the first run is red on purpose."
+            "The first run grades everything; your marks follow. What is still blank scores nothing."
         } else {
             "Every criterion is met."
         };
@@ -167,7 +168,11 @@ fn criterion(state: &State) -> Vec<String> {
             Styled(BOLD, id),
             Styled(
                 DIM,
-                format!("criterion {number} of {}, {met} met{bonus}", exercise.criteria.len())
+                format!(
+                    "criterion {number} of the {} of {}, {met} met{bonus}",
+                    exercise.criteria.len(),
+                    exercise.name
+                )
             )
         ),
         format!("{}: {}", exercise.title, entry.criterion.title),

@@ -46,18 +46,20 @@ async fn ends_with(
     let Some(alone) = alone else { return without_settle(cx, made, section, why).await };
     let call = cx.call(NAME, made).await?;
     let error: SectionError = failed(call.value, why).map_err(of_the_list)?;
+    let what = match &alone.report.result {
+        Err(SectionFailure::TimedOut { limit }) => format!(
+            "the limit of {section}, {}, ends then, and without {section} there is no page",
+            plain::time(*limit)
+        ),
+        _ => format!("{section} fails, and without it there is no page"),
+    };
     let help = if matches!(alone.report.result, Err(SectionFailure::TimedOut { .. })) {
         "each call has the limit that the caller's `timeouts` gives its section, also if that is not the default; look at each \
          outcome when it comes, not after all have come"
     } else {
         "look at each outcome when it comes, not after all have come"
     };
-    returned_at(
-        call.took,
-        alone.at,
-        &format!("{section} fails, and without it there is no page"),
-        help,
-    )?;
+    returned_at(call.took, alone.at, &what, help)?;
     ensure!(plain::error(&error) == alone.shown, "the error is not that of the critical section";
         expected = alone.shown, observed = plain::error(&error),
         help = "SectionError { section, failure } with the failure of the section's report");
@@ -79,7 +81,8 @@ where
 }
 
 /// What is said when `settle` is at fault.
-const SETTLE: &str = "`all_settled::settle` alone makes no failure of it either. Repair that exercise first: cargo grade level2/all-settled";
+const SETTLE: &str = "`all_settled::settle` by itself does not turn this into a failure either. Repair it first: \
+                      cargo grade level2/all-settled/settles-one-section";
 
 /// A load went on although a section failed that its caller calls critical.
 fn of_the_list(fail: Fail) -> Fail {
@@ -144,7 +147,8 @@ pub async fn timeouts_and_panics_count(cx: Cx) -> Outcome {
         let mut own = limits(LIMITS);
         set(&mut own, section, limit);
         let fake = Fake::new(&cx).with(section, Step::Hangs);
-        let why = format!("{section} is critical and hangs; its limit is {}", plain::time(limit));
+        let why =
+            format!("{section} is critical and hangs, with a limit of {}", plain::time(limit));
         ends_with(&cx, &fake, &SALES_AND_ORDERS, section, own, &why).await?;
     }
     Ok(())
@@ -184,6 +188,7 @@ pub async fn tolerates_optional_failures(cx: Cx) -> Outcome {
         begins(&cx, "users and reviews, both optional, fail");
         let made = load(fake.source(), &SALES_AND_ORDERS, limits(LIMITS));
         sleep(ms(70)).await;
+        first_poll(&cx);
         let start = cx.timeline().now_ms();
         let call = cx.call(NAME, made).await?;
         let settled = succeeded(call.value, "only optional sections failed")?;
@@ -308,22 +313,29 @@ pub async fn heeds_the_list(cx: Cx) -> Outcome {
     ] {
         for section in Section::ALL {
             let declared = match list.len() {
-                0 => "no section was declared critical".to_owned(),
-                1 => format!("only {} was declared critical", names(list)),
-                2..=6 => format!("{} were declared critical", names(list)),
-                _ => format!("{} 300 times and then {} were declared critical", list[0], list[300]),
+                0 => "the caller's list is empty".to_owned(),
+                1 => format!("the caller's list names only {}", names(list)),
+                2..=6 => format!("the caller's list names {}", names(list)),
+                _ => {
+                    format!("the caller's list names {} 300 times and then {}", list[0], list[300])
+                }
             };
             // A failure shows its own case.
             cx.timeline().restart();
             let fake = Fake::new(&cx).fails(section, 100);
             let call = cx.call(NAME, load(fake.source(), list, limits(LIMITS))).await?;
             if list.contains(&section) {
-                let observed = failed(call.value, &format!("{section} failed and {declared}"))?;
+                let observed = failed(call.value, &format!("{declared}, and {section} failed"))
+                    .map_err(of_the_list)?;
                 ensure!(plain::same_section(observed.section, section),
                     "the error names another section";
                     expected = plain::section(section), observed = plain::error(&observed));
             } else {
-                succeeded(call.value, &format!("{section} failed but {declared}"))?;
+                succeeded(
+                    call.value,
+                    &format!("{declared}, and {section}, which is not in it, failed"),
+                )
+                .map_err(of_the_list)?;
             }
         }
     }
@@ -353,7 +365,7 @@ pub async fn stops_the_rest(cx: Cx) -> Outcome {
             if !alone(&cx, &fake, section, own).await.is_some_and(|alone| alone.clean) {
                 continue;
             }
-            begins(&cx, &format!("{section} is critical and {what}; its limit is 350 ms"));
+            begins(&cx, &format!("{section} is critical and {what}, with a limit of 350 ms"));
             let mut made = Box::pin(load(fake.source(), &SALES_AND_ORDERS, own));
             // Whether that ends the load is another criterion's business.
             let over = timeout(ms(60_000), AssertUnwindSafe(made.as_mut()).catch_unwind());
@@ -378,7 +390,7 @@ pub async fn limits_each_section(cx: Cx) -> Outcome {
             }
             let fake = Fake::new(&cx).with(section, Step::Hangs);
             let why = format!(
-                "{section} hangs, and the caller's list calls all five critical; its limit is {} ms",
+                "{section} hangs, with a limit of {} ms, and the caller's list names all five sections",
                 own[section as usize]
             );
             ends_with(&cx, &fake, &Section::ALL, section, limits(own), &why).await?;
@@ -400,7 +412,7 @@ pub async fn limits_each_section(cx: Cx) -> Outcome {
             let Some(alone) = alone(&cx, &fake, optional, own).await else {
                 return takes_any_limit(&cx).await;
             };
-            let case = format!("{optional} is optional, and its limit is {}", plain::time(limit));
+            let case = format!("{optional} is optional, with a limit of {}", plain::time(limit));
             begins(&cx, &case);
             let start = cx.timeline().now_ms();
             let call = cx.call(NAME, load(fake.source(), &SALES_AND_ORDERS, own)).await?;

@@ -192,10 +192,10 @@ pub async fn late_failures_decide_nothing(cx: Cx) -> Outcome {
                 expected = format!("half-open {reset} ms after the trip"),
                 help = "a failure while open does not begin the open time again");
             sleep(ms(1500)).await;
-            ensure!(bench.lets_through().await?, "half-open, a call from before the trip has failed, and now a call is refused";
-                expected = "half-open still: the probe has succeeded",
-                help = "only a probe's failure opens it again: remember with each call in which state it was \
-                        let in (a generation number), and ignore the others");
+            ensure!(bench.lets_through().await?, "while the breaker was half-open, a call from before the trip has failed: now the breaker refuses a call";
+                expected = "still half-open: its only probe has succeeded",
+                help = "only a probe's failure opens the breaker again: give each call the number of the state in which it was \
+                        admitted (a generation), and ignore the results of other states");
             Ok(())
         };
         let (first, second, outcome) = futures::join!(late(reset / 2), late(reset + 1000), script);

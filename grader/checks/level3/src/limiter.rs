@@ -116,7 +116,12 @@ pub async fn a_hopeless_wait_is_refused_at_once(cx: Cx) -> Outcome {
                 "compute when the slot comes before you wait for it"
             };
             ensure!(call.took == ms(0), "a slot in {left} ms, a deadline in {deadline} ms: refused after {} ms", call.took.as_millis();
-                expected = "refused after 0 ms: nothing begins at the deadline itself, or after it", help = help);
+                expected = if deadline == left {
+                    "refused after 0 ms: nothing begins at the deadline itself".to_owned()
+                } else {
+                    format!("refused after 0 ms: its slot comes {} ms after the deadline", left - deadline)
+                },
+                help = help);
             let wait = wait_of(error);
             ensure!(wait == ms(left), "a slot in {left} ms: the refusal names a wait of {} ms", wait.as_millis();
                 expected = format!("{left} ms, the time that it would have had to wait"));
@@ -132,9 +137,14 @@ pub async fn a_hopeless_wait_is_refused_at_once(cx: Cx) -> Outcome {
         sleep(ms(late)).await;
         let call = cx.call(NAME, bench.go("a charge", Charge, over)).await?;
         let wait = call.value.map_err(wait_of);
-        ensure!(wait == Err(ms(0)) && call.took == ms(0), "a slot is free and the deadline has been over for {late} ms: {}",
-            match wait { Ok(()) => "a call is made".to_owned(), Err(wait) => format!("refused after {} ms, with a wait of {wait:?}", call.took.as_millis()) };
-            expected = "refused at once, with a wait of zero: nothing begins when the deadline is over");
+        let since = if late == 0 {
+            "its deadline is this very instant".to_owned()
+        } else {
+            format!("its deadline was {late} ms ago")
+        };
+        ensure!(wait == Err(ms(0)) && call.took == ms(0), "a slot is free when a caller comes, and {since}: {}",
+            match wait { Ok(()) => "its call is made".to_owned(), Err(wait) => format!("refused after {} ms, with a wait of {wait:?}", call.took.as_millis()) };
+            expected = "refused at once, with a wait of zero: nothing begins at the deadline or after it");
     }
     polled_too_late(&cx).await
 }
@@ -158,8 +168,9 @@ async fn polled_too_late(cx: &Cx) -> Outcome {
             sleep(ms(300 + late)).await;
             let call = cx.call(NAME, waits).await?;
             ensure!(call.value.is_err() && call.took == ms(0),
-                "a caller waits, a slot becomes free before its deadline, and it is polled again {late} ms after the deadline: {} after {} ms",
-                if call.value.is_ok() { "a call is made" } else { "refused" }, call.took.as_millis();
+                "a caller waits, a slot becomes free before its deadline, and it is polled again {}: {}",
+                if late == 0 { "exactly at the deadline".to_owned() } else { format!("{late} ms after the deadline") },
+                if call.value.is_ok() { "its call is made".to_owned() } else { format!("it is refused {} ms later", call.took.as_millis()) };
                 expected = "refused at once: nothing begins when the deadline is over",
                 help = "look at the deadline first each time that a waiting caller is polled, and then for a slot");
             let next = cx.call(NAME, bench.go("next", Charge, Deadline::after(ms(1)))).await?;
@@ -172,10 +183,15 @@ async fn polled_too_late(cx: &Cx) -> Outcome {
 
 pub async fn those_ahead_count_too(cx: Cx) -> Outcome {
     // Two go at 0, two at 1000, two at 2000, and one at 3000, as one more does that comes at 500.
-    let after = async |deadline| {
+    let after = async |deadline: std::time::Duration| {
         let bench = Bench::new(&cx, 2)?;
         let one_more = async {
             sleep(ms(500)).await;
+            let ends = 500 + deadline.as_millis();
+            cx.timeline().record(
+                "the grader",
+                format!("sends one more caller, whose deadline is at {ends} ms"),
+            );
             cx.call(NAME, bench.go("a charge", Charge, Deadline::after(deadline))).await
         };
         let (crowd, one_more) = join(bench.crowd(7), one_more).await;
@@ -184,14 +200,15 @@ pub async fn those_ahead_count_too(cx: Cx) -> Outcome {
     };
     let late = after(ms(2000)).await?;
     ensure!(late.value.is_err() && late.took == ms(0),
-        "2 calls a second, 5 callers ahead, a deadline in 2000 ms: the call ended after {} ms", late.took.as_millis();
-        expected = "refused at once: its slot becomes free in 2500 ms, after those of the callers ahead",
-        help = "each caller ahead takes a slot, and each slot becomes free once a window");
+        "2 calls a second, and a caller comes at 500 ms with 5 others ahead and its deadline at 2500 ms: its call ended at {} ms",
+        500 + late.took.as_millis();
+        expected = "refused at once, at 500 ms: its slot becomes free at 3000 ms, after those of the callers ahead",
+        help = "each caller ahead takes a slot, and a slot that is taken is free again one window later");
     let in_time = after(ms(2600)).await?;
-    ensure!(in_time.value.is_ok(), "2 a second, 5 before it, a deadline in 2600 ms: refused after {} ms",
-        in_time.took.as_millis();
-        expected = "called after 2500 ms",
-        help = "each slot comes free once a window: a caller with 5 before it waits for the third window and no longer");
+    ensure!(in_time.value.is_ok(), "2 calls a second, and a caller comes at 500 ms with 5 others ahead and its deadline at 3100 ms: refused at {} ms",
+        500 + in_time.took.as_millis();
+        expected = "called at 3000 ms",
+        help = "a slot that is taken is free again one window later: a caller with 5 ahead waits for the third window and no longer");
     // In general: with `ahead` callers before it, the slot comes after so many windows.
     let mut draw = cx.draw();
     let (limit, window) = (draw.between(1..=5), draw.between(20..=1000));

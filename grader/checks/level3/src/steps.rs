@@ -1,5 +1,6 @@
 //! Sagas whose steps are nothing but names, for the criteria of the saga.
 
+use std::fmt;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -45,6 +46,16 @@ pub enum Panics {
     Later,
 }
 
+impl fmt::Display for Panics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WhenCalled => "when it is called",
+            Self::AtOnce => "at its first poll",
+            Self::Later => "at a later poll",
+        })
+    }
+}
+
 /// What a step of a test does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Does {
@@ -57,6 +68,18 @@ pub enum Does {
     Panics(Panics),
 }
 
+impl fmt::Display for Does {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Works => write!(f, "succeeds"),
+            Self::NotDone(kind) => write!(f, "fails with Effect::None ({kind:?})"),
+            Self::Unknown(kind) => write!(f, "fails with Effect::Unknown ({kind:?})"),
+            Self::Hangs => write!(f, "hangs"),
+            Self::Panics(panics) => write!(f, "panics {panics}"),
+        }
+    }
+}
+
 /// What undoing it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Undo {
@@ -67,6 +90,24 @@ pub enum Undo {
     PanicsTimes(u32, Panics),
     /// The step has no undo.
     None,
+}
+
+/// A clause about the step: `its undo fails once`.
+impl fmt::Display for Undo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let times = |times: u32| match times {
+            1 => "once".to_owned(),
+            times => format!("{times} times"),
+        };
+        match *self {
+            Self::Works => write!(f, "its undo succeeds"),
+            Self::FailsTimes(n) => write!(f, "its undo fails {}", times(n)),
+            Self::FailsForGood => write!(f, "its undo fails permanently"),
+            Self::HangsTimes(n) => write!(f, "its undo hangs {}", times(n)),
+            Self::PanicsTimes(n, panics) => write!(f, "its undo panics {}, {panics}", times(n)),
+            Self::None => write!(f, "it has no undo"),
+        }
+    }
 }
 
 /// A saga that is put together, and what its steps have seen.
@@ -110,7 +151,7 @@ impl Bench {
         undo: Undo,
         change: impl Fn(Step<State>) -> Step<State>,
     ) -> Self {
-        self.script.push(format!("{name}: {does:?}, its undo: {undo:?}"));
+        self.script.push(format!("{name} {does}, {undo}"));
         let (log, timeline, quiet) = (Arc::clone(&self.log), self.timeline.clone(), self.quiet);
         let step = Step::new(name, move |mut state: State, _| {
             lock(&log).push(name.to_owned());
@@ -194,7 +235,7 @@ impl Bench {
 fn no_outcome(error: &Result<SagaOutcome<State>, SagaError>, script: &[String]) -> Fail {
     let fail = Fail::new("execute returned an error instead of an outcome")
         .expected("an outcome: Completed, Compensated or Parked")
-        .observed(format!("{}, when the steps do this: {}", said(error), script.join("; ")));
+        .observed(format!("{}, with these steps: {}", said(error), script.join("; ")));
     match error {
         Err(SagaError::Lost) => fail.help(
             "Lost means that the task of the run ended without a result, as a panic ends it. A step or an undo may panic \

@@ -46,7 +46,10 @@ pub async fn a_failed_probe_reopens(cx: Cx) -> Outcome {
                 let _ = bench.end(Ok(())).await?;
             }
             // The open time begins at the probe's end.
-            let _ = bench.slow(300, Err(Trouble::Down)).await?;
+            let probe = bench.slow(300, Err(Trouble::Down)).await?;
+            ensure!(probe == Got::Failed(Trouble::Down), "{reset} ms after a failure opened the breaker, and after {successes} good probe(s), a call is refused";
+                expected = "half-open: the call is admitted as a probe",
+                help = "the breaker is half-open from exactly the reset timeout on: compare with `>=`");
             ensure!(!bench.lets_through().await?, "after {successes} good probe(s) and a failed one, a call is let through";
                 expected = "any failure while half-open opens it again",
                 help = "do not count failures while half-open: one is enough");
@@ -206,8 +209,8 @@ fn refused_after_a_drop(state: State) -> Fail {
                 "the destructor of the guard frees the place and counts the call as dropped; it reports no failure",
             );
     }
-    Fail::new("after a probe was dropped, the next call is refused or ends at once")
-        .expected("let through: the place of a probe is freed when its future is dropped")
+    Fail::new("after a probe was dropped, the next call does not reach the dependency")
+        .expected("admitted: the place of a probe is freed when its future is dropped")
         .observed(observed)
         .help(
             "free the place in a destructor: code after the await does not run when the future is dropped",
@@ -301,7 +304,7 @@ pub async fn a_panicking_probe_frees_its_place(cx: Cx) -> Outcome {
             return Err(refused_after(name, bench.breaker.state()));
         }
         ensure_eq!(bench.breaker.state(), State::HalfOpen, "the state after two probes that panicked {name} and a good one";
-            help = "a panic is a bug of the caller: it decides nothing");
+            help = "a panic is a bug of the program, not a failure of the dependency: count it as neither");
     }
     panics_while_closed(&cx).await
 }
@@ -320,7 +323,7 @@ async fn panics_while_closed(cx: &Cx) -> Outcome {
         }
         ensure!(bench.lets_through().await?, "closed: {} calls that panicked have opened the breaker", most + 1;
             expected = "closed: a panic is neither a failure nor a success",
-            help = "a panic is a bug of the caller's code and says nothing about the dependency");
+            help = "a panic is a bug of the program and says nothing about the dependency");
         for _ in 1..most {
             let _ = bench.end(Err(Trouble::Down)).await?;
         }
@@ -353,7 +356,7 @@ fn not_told(name: &str, got: String) -> Fail {
     Fail::new(format!("a probe has panicked {name}, and its panic did not reach the caller"))
         .expected("the operation's own panic, with its payload")
         .observed(got)
-        .help("a panic is a bug of the caller's code: let it through")
+        .help("a panic is a bug of the program: let it reach the caller")
 }
 
 pub async fn a_business_error_decides_no_probe(cx: Cx) -> Outcome {

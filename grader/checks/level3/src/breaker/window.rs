@@ -54,7 +54,7 @@ pub async fn the_window_slides(cx: Cx) -> Outcome {
         }
         sleep(ms(window - window / 2)).await;
         let _ = bench.end(Err(Trouble::Down)).await?;
-        ensure_eq!(bench.breaker.state(), State::Closed, "{most} failures within {window} ms open it: the state at failure {most}, when the first one is {window} ms old";
+        ensure_eq!(bench.breaker.state(), State::Closed, "failure {most} comes when the first one is {window} ms old, so fewer than {most} are within the window of {window} ms: the state";
             help = "a failure counts while its age is below the window");
         let _ = bench.end(Err(Trouble::Down)).await?;
         ensure!(!bench.lets_through().await?, "{most} failures within the last {} ms have not opened the breaker", window - window / 2;

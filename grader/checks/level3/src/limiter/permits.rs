@@ -106,7 +106,7 @@ pub async fn waits_when_the_server_says_so(cx: Cx) -> Outcome {
         bench.crowd(1).await?;
         let at = bench.instants().first().copied().unwrap_or_default();
         ensure!((pause..pause + 500).contains(&at), "the server asked for a pause of {pause} ms, the call was made at {at} ms";
-            help = "the longest pause that was asked for holds");
+            help = "of several pauses the one that ends last counts: a later, shorter pause does not end it early");
     }
     // Two went, so that the next one waits in the line when it learns of the pause.
     let bench = Bench::new(&cx, 2)?;
@@ -195,7 +195,7 @@ pub async fn figures_are_those_of_now(cx: Cx) -> Outcome {
             };
             tokio::select! {
                 _ = join_all([wait(Refund), wait(Charge), wait(Charge)]) => {
-                    return Err("more calls than the limit allows in a window");
+                    return Err("one slot is used and one permit is held, and a third caller got a permit of a limiter with two slots");
                 }
                 () = looks => {}
             }
@@ -210,7 +210,11 @@ pub async fn figures_are_those_of_now(cx: Cx) -> Outcome {
             Ok([at_first, while_they_wait, when_they_have_gone, with_one_held, young, figures()])
         };
         let call = cx.call("RateLimiter::usage", play).await?;
-        let seen = call.value.map_err(grader_kit::Fail::new)?;
+        let seen = call.value.map_err(|why| {
+            grader_kit::Fail::new(why)
+                .expected("a permit for each of two slots, and no third one while one is used and one is held")
+                .help("count the calls of the window and the permits that are held: together they must not exceed the limit")
+        })?;
         let whens = [
             "at the beginning",
             "while one slot is used and one held, and a refund and two charges wait",
@@ -223,7 +227,7 @@ pub async fn figures_are_those_of_now(cx: Cx) -> Outcome {
             [[0, 0, 0, 0], [1, 1, 1, 2], [1, 1, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]];
         for ((seen, wanted), when) in seen.into_iter().zip(wanted).zip(whens) {
             ensure_eq!(seen, wanted, "in_window, held, waiting_refunds and waiting_charges in usage() {when}";
-                help = "a slot is held, then it is used and counts for one window; who goes away waits no more");
+                help = "a slot is held, then it is used and counts for one window; a caller that is dropped does not wait any more");
         }
     }
     Ok(())

@@ -89,9 +89,10 @@ pub async fn a_long_line_costs_no_more(cx: Cx) -> Outcome {
         permit.used();
         match line.pop() {
             Some(last) => last.await.map(drop).map_err(|error| {
-                let why =
-                    format!("all callers but one went away, and this one was refused: {error}");
-                (why, "a caller that goes away leaves the line and takes no slot")
+                let why = format!(
+                    "all waiting callers but one were dropped, and that one was refused: {error}"
+                );
+                (why, "a caller that is dropped leaves the queue and takes no slot")
             }),
             None => Ok(()),
         }
@@ -99,7 +100,7 @@ pub async fn a_long_line_costs_no_more(cx: Cx) -> Outcome {
     let call = cx.call("RateLimiter::acquire, with 100 000 callers in the line", script).await?;
     if let Err((why, help)) = call.value {
         return Err(Fail::new(why)
-            .expected("100 000 callers wait in the line; the one that stays is served")
+            .expected("100 000 callers wait while the only permit is held; all but one are dropped, and the one that stays is served")
             .help(help));
     }
     ensure!(call.took < ms(1100), "100 000 callers came, and all but one went away again: this one was served after {} ms", call.took.as_millis();

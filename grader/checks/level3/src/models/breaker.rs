@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use futures::FutureExt as _;
 use futures::channel::oneshot;
 use futures::future::{Either, select};
-use grader_kit::{Cx, Outcome, lock, ms};
+use grader_kit::{Cx, Outcome, list, lock, ms};
 use level3::breaker::{BreakerConfig, BreakerError, CircuitBreaker, State, Transition, Trip};
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use tokio::time::{Instant, sleep};
@@ -470,7 +470,7 @@ async fn played(play: &Play) -> Result<(), Difference> {
             *watch.borrow(),
         );
         if wanted != found {
-            let said = |(counts, calls, failures, opened, left, state): (
+            let parts = |(counts, calls, failures, opened, left, state): (
                 [u64; 5],
                 u64,
                 u32,
@@ -479,16 +479,27 @@ async fn played(play: &Play) -> Result<(), Difference> {
                 State,
             )| {
                 let [ok, failed, neutral, dropped, refused] = counts;
-                format!(
-                    "{calls} calls: {ok} ok, {failed} failed, {neutral} neutral, {dropped} dropped, {refused} refused; \
-                     {failures} failures count; opened at {opened:?} ms; half-open in {left} ms; a watcher sees {state:?}"
-                )
+                let opened = opened.map_or("never".to_owned(), |at| format!("at {at} ms"));
+                [
+                    format!("calls: {calls}"),
+                    format!("ok: {ok}"),
+                    format!("failed: {failed}"),
+                    format!("neutral: {neutral}"),
+                    format!("dropped: {dropped}"),
+                    format!("refused: {refused}"),
+                    format!("failures that count towards the trip: {failures}"),
+                    format!("opened {opened}"),
+                    format!("half-open in {left} ms"),
+                    format!("a watcher sees {state:?}"),
+                ]
             };
+            let (wanted, found) = (parts(wanted), parts(found));
+            let differing = || wanted.iter().zip(&found).filter(|(wanted, found)| wanted != found);
             return Err(differs(
                 number,
                 "the snapshot or the watcher says something else",
-                said(wanted),
-                said(found),
+                list(differing().map(|(wanted, _)| wanted)),
+                list(differing().map(|(_, found)| found)),
             ));
         }
         if model.changes != *lock(&told) {

@@ -81,13 +81,13 @@ impl Script for Play {
                 let Part { name, does, undo, critical, pivot } = part;
                 let optional = if *critical { "" } else { ", optional" };
                 let pivot = if *pivot { ", the pivot" } else { "" };
-                format!("a step {name} that does {does:?}{optional}{pivot}; its undo: {undo:?}")
+                format!("step {name}{optional}{pivot}: it {does}, {undo}")
             })
             .collect();
         lines.push(format!("run it; an undo has {ATTEMPTS} attempts"));
         if let Some(at) = self.ends_at {
             lines.push(format!(
-                "the process ends in write {at} after the first one; after a minute another owner resumes the saga"
+                "the process dies in append number {at} after the one with Begun; after a minute another owner resumes the saga"
             ));
         }
         lines
@@ -179,16 +179,20 @@ impl Seen {
         Self { forward, first, attempts, end: said(end), state }
     }
 
-    fn said(&self) -> String {
-        let list = shown;
-        format!(
-            "steps: {}; undos, first attempts: {}; all attempts, sorted: {}; the end: {}; its state, undos sorted: {}",
-            list(&self.forward),
-            list(&self.first),
-            list(&self.attempts),
-            self.end,
-            list(&self.state)
-        )
+    /// The parts of `self` in which it differs from `other`.
+    fn unlike(&self, other: &Self) -> String {
+        let parts = |seen: &Self| {
+            [
+                ("steps called", shown(&seen.forward)),
+                ("undos, each at its first attempt", shown(&seen.first)),
+                ("all attempts to undo, in any order", shown(&seen.attempts)),
+                ("outcome", seen.end.clone()),
+                ("state, undone steps in any order", shown(&seen.state)),
+            ]
+        };
+        let differing = parts(self).into_iter().zip(parts(other)).filter(|(own, its)| own != its);
+        let said = differing.map(|((what, own), _)| format!("{what}: {own}"));
+        said.collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -320,7 +324,8 @@ async fn played(cx: &Cx, play: &Play) -> Played {
             let (wanted, found) =
                 (model(&play.parts, Stand::new(&play.parts), false, &[]), Seen::of(&calls, &end));
             if wanted != found {
-                return differs(play, "the saga does something else", wanted.said(), found.said());
+                let (expected, observed) = (wanted.unlike(&found), found.unlike(&wanted));
+                return differs(play, "the saga does something else", expected, observed);
             }
             return outcome_fits(play, &saga, &memory, &found).await;
         }
@@ -334,14 +339,16 @@ async fn played(cx: &Cx, play: &Play) -> Played {
     let stand = Stand::read(&play.parts, &saga_log.records);
     let wanted = model(&play.parts, stand, true, &found);
     let owner = SagaOwner { journal: &memory, lease, observer: &ignore_events };
+    cx.timeline().record("the grader", "resumes the saga as another owner");
     let resume = saga.resume(&owner, &saga_log, Deadline::after(ms(100_000)));
     let end = cx.call("Saga::resume", resume).await?.value;
     let seen = Seen::of(&called(&bench.log)[found.len()..], &end);
     if wanted != seen {
         let records: Vec<String> =
             saga_log.records.iter().map(|record| format!("{record:?}")).collect();
-        let observed = format!("{}; the records were: {}", seen.said(), records.join(", "));
-        return differs(play, "the next owner does something else", wanted.said(), observed);
+        let observed =
+            format!("{}; the records were: {}", seen.unlike(&wanted), records.join(", "));
+        return differs(play, "the next owner does something else", wanted.unlike(&seen), observed);
     }
     outcome_fits(play, &saga, &memory, &seen).await
 }
