@@ -27,8 +27,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::faulty::{Fault, Faulty};
 use crate::steps::{
-    Bench, Does, KINDS, Log, Panics, State, Undo, called, calls, execute, given_right, said,
-    state_of, undone, undone_sorted,
+    Bench, Does, KINDS, Log, NO_END, Panics, State, Undo, called, calls, execute, given_right,
+    said, state_of, undone, undone_sorted,
 };
 
 /// A saga that completes.
@@ -340,7 +340,8 @@ pub async fn keeps_a_reserve(cx: Cx) -> Outcome {
     given_right(&log, &["capture?", "reserve"])?;
     ensure!(undone_sorted(&log) == ["capture?", "reserve"], "what had begun is not undone after a deadline";
         expected = "the undo of capture, whose outcome is unknown, and that of reserve",
-        observed = calls(&log));
+        observed = calls(&log),
+        help = "a step that is stopped has an unknown effect: its undo runs with StepOutcome::Unknown");
     let expected = "Compensated, since capture failed (Deadline)";
     ensure_eq!(said(&Ok(end)), expected, "the end of a saga whose step was stopped");
 
@@ -408,6 +409,25 @@ pub async fn survives_a_dropped_caller(cx: Cx) -> Outcome {
             Ok(Err(fail)) => return Err(fail),
         }
         sleep(ms(2000)).await;
+        // One call each 10 ms, and after the fifth a pause.
+        let before = (at / 10 + 1).min(5) as usize;
+        if memory.count(Standing::Ended) != 1 && called(&log).len() > before {
+            let (end, help) = if memory.count(Standing::Parked) == 1 {
+                ("is parked", "an undo that fails once is tried again")
+            } else {
+                ("the journal has no record of its end", NO_END)
+            };
+            return Err(Fail::new(format!(
+                "a saga goes on when its caller is dropped at {at} ms, but then {end}"
+            ))
+            .expected(if fails {
+                "Compensated, in the journal too"
+            } else {
+                "Completed, in the journal too"
+            })
+            .observed(calls(&log))
+            .help(help));
+        }
         ensure!(
             memory.count(Standing::Ended) == 1 && memory.count(Standing::Open) == 0,
             "the saga stops when its caller goes away";

@@ -24,6 +24,10 @@ pub const TAKES: Duration = ms(10);
 /// How long one attempt to undo may take.
 pub const LIMIT: Duration = ms(500);
 
+/// The help where `outcome_of` returns `None` for a saga that has ended.
+pub const NO_END: &str = "outcome_of returns None, so the journal has no record of the end: write Completed, Compensated or \
+                          Parked, and await that write before you return the outcome";
+
 /// All kinds of failure.
 pub const KINDS: [FailureKind; 7] = [
     FailureKind::Declined,

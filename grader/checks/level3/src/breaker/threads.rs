@@ -276,7 +276,8 @@ fn adds_up(cx: &Cx) -> Outcome {
         State::Closed,
         "the state after all threads have gone and 1000 calls have succeeded"
     );
-    ensure!(opened, "after {} calls of {THREADS} threads, {} failures in a row do not open it", CALLS * THREADS as u64, figures.failures;
-        help = "the generation that a call gets has to be the one that its outcome is compared with");
+    ensure!(opened, "after {} calls of {THREADS} threads and {} failures in a row, a watcher sees the breaker closed", CALLS * THREADS as u64, figures.failures;
+        help = "publish each change of state to the watchers; and the generation that a call gets has to be the one that its \
+                outcome is compared with");
     Ok(())
 }

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::resumed::{claimed, left_behind};
 use crate::faulty::{Fault, Faulty};
-use crate::steps::{Bench, Does, Undo, called, calls, execute, said};
+use crate::steps::{Bench, Does, NO_END, Undo, called, calls, execute, said};
 
 /// Where a record stands among others.
 fn position(records: &[Record], wanted: impl Fn(&Record) -> bool) -> Option<usize> {
@@ -218,7 +218,11 @@ async fn end_of_reads_the_records(cx: &Cx) -> Outcome {
         ensure!(
             fits, "the records tell another end";
             expected = format!("{expected}: the end that execute has returned"), observed = format!("{read:?}"),
-            help = "a record of a step that is done holds the state after it, one of an undo that is parked its cause"
+            help = if matches!(read, Ok(None)) {
+                NO_END
+            } else {
+                "a record of a step that is done holds the state after it, one of an undo that is parked its cause"
+            }
         );
         let first = saga.begun_with(&saga_log);
         ensure!(matches!(&first, Ok(state) if state.is_empty()), "begun_with does not read the state that the saga began with";
@@ -266,7 +270,11 @@ pub async fn reads_a_batch_twice(cx: Cx) -> Outcome {
                 fits, "the answer to a write was lost, and the records tell another end";
                 expected = format!("{}, as the run says", said(&end)),
                 observed = format!("{read:?}, when the answer to write {nth} was lost"),
-                help = "a batch may stand in the journal twice: reading a record twice must change nothing"
+                help = if matches!(read, Ok(None)) {
+                    NO_END
+                } else {
+                    "a batch may be in the journal twice: reading a record twice must change nothing"
+                }
             );
         }
     }

@@ -10,8 +10,8 @@ use level3::saga::{SagaError, SagaOutcome, SagaOwner, Step, ignore_events};
 use tokio::time::{sleep, timeout};
 
 use crate::steps::{
-    Bench, Does, KINDS, Panics, State, Undo, called, calls, given_right, said, shown, state_of,
-    undone_sorted,
+    Bench, Does, KINDS, NO_END, Panics, State, Undo, called, calls, given_right, said, shown,
+    state_of, undone_sorted,
 };
 
 /// A saga whose owner died after it had written these records, and the right to go on with it.
@@ -285,7 +285,11 @@ pub async fn goes_on_undoing(cx: Cx) -> Outcome {
         ensure_eq!(
             states.0, states.1,
             "the state that outcome_of reads, and the one that resume has returned";
-            help = "a record of an undo that is done holds the state after it"
+            help = if states.0.is_none() {
+                NO_END
+            } else {
+                "a record of an undo that is done holds the state after it"
+            }
         );
         let read = read.map(|end| end.map(|end| said(&Ok(end))));
         ensure!(

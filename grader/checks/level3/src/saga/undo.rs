@@ -17,6 +17,9 @@ use crate::steps::{
     Bench, Does, Panics, State, Undo, called, calls, execute, said, shown, state_of, undone,
 };
 
+/// How the journal learns that an undo is parked.
+const PARKED: &str = "write Record::UndoParked for the undo, and end the saga with Record::Parked";
+
 const REFUSED: Does = Does::NotDone(FailureKind::Transient);
 
 pub async fn undoes_in_reverse(cx: Cx) -> Outcome {
@@ -248,12 +251,13 @@ pub async fn parks_what_will_not_go(cx: Cx) -> Outcome {
         ensure!(failure.step == "capture", "what is parked does not tell why it was undone"; observed = observed);
         let most = if cause == "never" { 1 } else { 1000 };
         let kind = if most == 1 { "UndoError::permanent" } else { "UndoError::transient" };
-        ensure!(attempts <= most, "an undo that fails with {kind} each time is tried {attempts} times"; expected = format!("{most} times at most"),
+        ensure!(attempts <= most, "an undo that fails with {kind} each time is tried {attempts} times"; expected = if most == 1 { "once".to_owned() } else { format!("{most} times at most") },
             help = "UndoError::retryable says whether another attempt may succeed; if not, the undo is parked at once");
         ensure_eq!(
             journal.count(Standing::Parked),
             1,
-            "the journal does not say that it is parked"
+            "the number of sagas with Standing::Parked in the journal";
+            help = PARKED
         );
     }
     parks_optional_ones(&cx).await
@@ -339,7 +343,12 @@ async fn survives(
     }
     ensure!(undone(&log).iter().any(|name| name == "reserve"), "an undo that {how} each time stops the others";
         observed = calls(&log));
-    ensure_eq!(journal.count(Standing::Parked), 1, "the journal does not say that it is parked");
+    ensure_eq!(
+        journal.count(Standing::Parked),
+        1,
+        "the number of sagas with Standing::Parked in the journal";
+        help = PARKED
+    );
     Ok(())
 }
 

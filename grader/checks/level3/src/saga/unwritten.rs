@@ -89,13 +89,14 @@ pub async fn no_record_no_effect(cx: Cx) -> Outcome {
                     Fault::Once(_) => "an end, or JournalUnavailable",
                     _ => "no end: what is not written has not ended",
                 };
-                ensure!(fits, "{when}, and the saga says otherwise"; expected = expected, observed = observed());
+                ensure!(fits, "{when}, and the run ends in another way"; expected = expected, observed = observed());
                 let ended = memory.count(Standing::Ended) + memory.count(Standing::Parked);
                 ensure!(ended == 0 || matches!(&end, Ok(Ok(_))), "{when}, and the saga has an end there"; observed = observed());
                 ensure!(
                     ended == 1 || !matches!(&end, Ok(Ok(_))), "{when}, and the saga has an end that is not written";
                     expected = "the record of the end, or JournalUnavailable", observed = observed(),
-                    help = "what a write that failed did not write has to be in the next try"
+                    help = "await the write of Completed, Compensated or Parked before you return the outcome, and write \
+                            again what a failed write has not written"
                 );
             }
         }
