@@ -16,8 +16,8 @@
 //! The engine knows nothing of payments; `examples/` has a ride, an order, a post and a data sync
 //! on it.
 //!
-//! A solution needs [`Deadline`](crate::deadline::Deadline), [`Backoff`] and [`Jitter`]: write
-//! `src/deadline.rs` and `src/retry/` first.
+//! A solution needs [`Deadline`](crate::deadline::Deadline) and the schedules of
+//! `level3::retry`: write `src/deadline.rs` and `src/retry/` first.
 //!
 //! Lesson: `level3/lessons/saga.md`.
 
