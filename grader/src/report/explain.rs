@@ -212,7 +212,7 @@ fn file(fail: &Fail, place: Place<'_>) -> String {
 fn whose(panic: &PanicSite) -> &'static str {
     let file = panic.file.as_str();
     if file.starts_with("grader/") {
-        " (raised by a fake of the grader; it reached the grader through your code)"
+        " (a service of the grader raised it on purpose; it reached the grader through your code)"
     } else if file.starts_with("/rustc/") {
         " (in the standard library, called by your code)"
     } else if file.contains("/registry/src/") {

@@ -191,7 +191,7 @@ fn the_advice_about_a_panic_fits_it() {
     assert!(overflow.contains("goes beyond what its type holds"), "{overflow}");
     assert!(overflow.contains("file      level2/src/race.rs\n"), "{overflow}");
     let passed_on = explained(panicked("sales: a bug", "grader/checks/level2/src/fake.rs"));
-    assert!(passed_on.contains("raised by a fake of the grader"), "{passed_on}");
+    assert!(passed_on.contains("a service of the grader raised it on purpose"), "{passed_on}");
     assert!(passed_on.contains("catch it around the call"), "{passed_on}");
     let own = explained(panicked("no entry found", "level2/src/race.rs"));
     assert!(own.contains("level2/src/race.rs:7") && own.contains("stand above"), "{own}");

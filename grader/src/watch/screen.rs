@@ -130,9 +130,10 @@ fn body(state: &State, columns: usize) -> Vec<String> {
             lesson::render(markdown, columns).lines().map(str::to_owned).collect()
         }
         View::MayShowSolution => {
+            let file = state.solved_file().unwrap_or_default();
             vec![
-                "Show the reference of the finished exercise? `y` shows it, Esc goes back."
-                    .to_owned(),
+                format!("Show the reference of {file}? Its exercise has full marks."),
+                "`y` shows it, Esc goes back.".to_owned(),
             ]
         }
     }
@@ -165,7 +166,11 @@ fn criterion(state: &State) -> Vec<String> {
             Styled(BOLD, id),
             Styled(
                 DIM,
-                format!("criterion {number} of {}, {met} met{bonus}", exercise.criteria.len())
+                format!(
+                    "criterion {number} of the {} of {}, {met} met{bonus}",
+                    exercise.criteria.len(),
+                    exercise.name
+                )
             )
         ),
         format!("{}: {}", exercise.title, entry.criterion.title),

@@ -462,7 +462,7 @@ impl State {
     }
 
     /// The file of the exercise that was saved last or, where that is not complete, of the first complete one.
-    fn solved_file(&self) -> Option<&'static str> {
+    pub(super) fn solved_file(&self) -> Option<&'static str> {
         let mut done: Vec<&Exercise> = self.exercises().filter(|e| self.is_done(e)).collect();
         done.sort_by_key(|exercise| Some(exercise.name) != self.focus);
         done.first().map(|exercise| exercise.file)

@@ -8,6 +8,8 @@
 //! One limiter belongs to one account and is shared by all callers that use the account. Each wire call
 //! takes a slot of its own, retries and compensations too.
 //!
+//! A solution needs [`Deadline`](crate::deadline::Deadline): write `src/deadline.rs` first.
+//!
 //! Lesson: `level3/lessons/limiter.md`.
 
 mod queue;

@@ -141,7 +141,7 @@ impl RateLimiter {
     }
 
     /// Lets no call through for `time` from now, because the server answered 429 and said when to retry.
-    /// Of several pauses the longest holds. Permits that are held already may still be used.
+    /// Of several pauses the one that ends last holds. Permits that are held already may still be used.
     pub fn pause_for(&self, time: Duration) {
         let until = self.epoch.now().saturating_add(nanos(time));
         // No caller is woken. The first one wakes when its slot would have been free, finds the pause

@@ -96,7 +96,7 @@ impl Window {
         self.held -= 1;
     }
 
-    /// Keeps every slot from being free before `until`. Of several pauses the longest holds.
+    /// Keeps every slot from being free before `until`. Of several pauses the one that ends last holds.
     pub(super) fn pause_until(&mut self, until: Nanos) {
         // Answers to concurrent calls arrive in any order: a short pause that is reported later must not cut
         // a longer one.

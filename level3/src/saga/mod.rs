@@ -16,6 +16,9 @@
 //! The engine knows nothing of payments; `examples/` has a ride, an order, a post and a data sync
 //! on it.
 //!
+//! A solution needs [`Deadline`](crate::deadline::Deadline) and the schedules of
+//! `level3::retry`: write `src/deadline.rs` and `src/retry/` first.
+//!
 //! Lesson: `level3/lessons/saga.md`.
 
 mod log;
@@ -264,7 +267,8 @@ pub enum SagaEvent<'a> {
         /// The time from the call to the outcome.
         took: Duration,
     },
-    /// A step has failed. Unless it is critical, the saga goes on.
+    /// A step has failed. Unless it is critical, the saga goes on. A step that is skipped because
+    /// no time is left for it raises no event.
     StepFailed {
         /// The failure of the step.
         failure: &'a SagaFailure,
@@ -326,8 +330,9 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     }
 
     /// Sets how often an undo is tried and how long the pauses are. The default is [`undo_backoff`]
-    /// without jitter. The attempts of all owners count: an owner that takes a saga over has those that
-    /// the one before it has left.
+    /// without jitter. The attempts of all owners count: an owner that takes a saga over has the
+    /// attempts that the earlier owners have left, and at least one at each undo that is not done,
+    /// parked or not.
     #[must_use]
     pub fn undo_with(mut self, backoff: Backoff, jitter: Arc<dyn Jitter>) -> Self {
         self.undo = backoff;

@@ -109,7 +109,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     ///
     /// # Errors
     ///
-    /// As [`run`](Self::run); [`SagaError::State`] if the records are not those of such a saga.
+    /// As [`run`](Self::run), and [`SagaError::State`] as in [`outcome_of`](Self::outcome_of).
     pub async fn resume(
         &self,
         owner: &SagaOwner<'_>,
@@ -141,11 +141,14 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
         self.back(owner, &mut progress, failure, Vec::new()).await
     }
 
-    /// Returns the outcome of a saga, from its records; `None` while it is open.
+    /// Returns the outcome of a saga, from its records alone. Without a record of the saga's end it
+    /// returns `None`. [`SagaLog::standing`] is not used.
     ///
     /// # Errors
     ///
-    /// [`SagaError::State`] if the records are not those of such a saga.
+    /// [`SagaError::State`] if the records do not belong to such a saga: they do not begin with
+    /// [`Record::Begun`], are of another kind of saga, name a step that this saga does not have, or
+    /// have a state that cannot be read.
     pub fn outcome_of(&self, saga_log: &SagaLog) -> Result<Option<SagaOutcome<S>>, SagaError> {
         let progress = Progress::read(self, &saga_log.records)?;
         let stuck = progress.stuck();
@@ -171,7 +174,7 @@ impl<S: SagaState, C: Send + Sync + 'static> Saga<S, C> {
     ///
     /// # Errors
     ///
-    /// [`SagaError::State`] if the records are not those of such a saga.
+    /// As [`outcome_of`](Self::outcome_of), for the first record.
     pub fn begun_with(&self, saga_log: &SagaLog) -> Result<S, SagaError> {
         // `get` and not an index: `read` reports an empty journal as an error.
         let first = saga_log.records.get(..1).unwrap_or_default();

@@ -226,6 +226,7 @@ pub async fn partial_waits_no_longer(cx: Cx) -> Outcome {
         let fake = shop(&cx, &mut draw, latencies);
         let made = load_partial(fake.source(), LONG);
         sleep(ms(70)).await;
+        first_poll(&cx);
         let call = cx.call(PARTIAL, made).await?;
         returned_at(
             call.took,

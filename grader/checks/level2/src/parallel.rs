@@ -9,9 +9,9 @@ use crate::fake::{Fake, Payload, Step, down};
 use crate::plain;
 use crate::support::{
     A_YEAR, AN_HOUR, HOURS, TIE, YEARS, asked_once, begins, carries_its_own_answers, catching,
-    copy, errors, is_exact, latencies, leaves_nothing_when_dropped, names, nothing_kept,
-    nothing_kept_by_a_panic, panics, passes_each_panic_on, returned_at, shop, states_time,
-    succeeded, ties, with_odd_time,
+    copy, errors, first_poll, is_exact, latencies, leaves_nothing_when_dropped, names,
+    nothing_kept, nothing_kept_by_a_panic, panics, passes_each_panic_on, returned_at, shop,
+    states_time, succeeded, ties, with_odd_time,
 };
 
 const NAME: &str = "parallel::load";
@@ -42,6 +42,7 @@ pub async fn takes_600_ms(cx: Cx) -> Outcome {
         );
         let made = load(fake.source());
         sleep(ms(70)).await;
+        first_poll(&cx);
         let call = cx.call_within(HOURS, NAME, made).await?;
         returned_at(
             call.took,

@@ -19,9 +19,9 @@ use crate::plain;
 use crate::settles::{LIMITS, agrees, alone, limits, set, settled_right};
 use crate::support::{
     A_YEAR, AN_HOUR, ASSIGNED, HOURS, YEARS, any_figures, asked_once, begins, copy, crowd, endless,
-    errors, is_exact, latencies, leaves_nothing_when_dropped, names, nothing_kept, nothing_left,
-    odd, of_several_lines, returned_at, shop, side_by_side, states_time, stopped_at, succeeded,
-    with_odd_time,
+    errors, first_poll, is_exact, latencies, leaves_nothing_when_dropped, names, nothing_kept,
+    nothing_left, odd, of_several_lines, returned_at, shop, side_by_side, states_time, stopped_at,
+    succeeded, with_odd_time,
 };
 
 const NAME: &str = "progressive::load";
@@ -65,6 +65,7 @@ pub async fn shows_the_critical_first(cx: Cx) -> Outcome {
         begins(&cx, "it is first polled 70 ms after it was made");
         let made = load(fake.source(), limits(LIMITS));
         sleep(ms(70)).await;
+        first_poll(&cx);
         let call = cx.call(NAME, made).await?;
         let first = succeeded(call.value, "sales and orders answered")?;
         returned_at(
@@ -278,6 +279,7 @@ async fn ends_with(cx: &Cx, fake: &Fake, section: Section, own: [u64; 5], why: &
     begins(cx, why);
     let mut made = Box::pin(load(fake.source(), limits(own)));
     sleep(ms(70)).await;
+    first_poll(cx);
     let call = cx.call(NAME, made.as_mut()).await?;
     let observed: SectionError = failed(call.value, why)?;
     returned_at(

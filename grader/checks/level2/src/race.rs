@@ -16,9 +16,9 @@ use crate::moves::moves;
 use crate::plain;
 use crate::support::{
     A_YEAR, ASSIGNED, YEARS, any_figures, asked_once, begins, catching, copy, crowd, errors,
-    is_exact, latencies, leaves_nothing_when_dropped, names, nothing_kept, nothing_left, panics,
-    passed_on, passes_each_panic_on, returned_at, shop, side_by_side, states_time, succeeded,
-    with_odd_time,
+    first_poll, is_exact, latencies, leaves_nothing_when_dropped, names, nothing_kept,
+    nothing_left, panics, passed_on, passes_each_panic_on, returned_at, shop, side_by_side,
+    states_time, succeeded, with_odd_time,
 };
 
 const NAME: &str = "race::load";
@@ -72,6 +72,7 @@ pub async fn returns_at_the_third(cx: Cx) -> Outcome {
         begins(&cx, "other latencies; it is first polled 70 ms after it was made");
         let made = load(fake.source());
         sleep(ms(70)).await;
+        first_poll(&cx);
         let call = cx.call_within(YEARS, NAME, made).await?;
         returned_at(
             call.took,

@@ -9,7 +9,7 @@ use crate::fake::{Fake, Step, latency};
 use crate::plain;
 use crate::support::{
     A_YEAR, AN_HOUR, HOURS, YEARS, begins, carries_its_own_answers, catching, copy, errors,
-    is_exact, latencies, leaves_nothing_when_dropped, names, nothing_left, panics,
+    first_poll, is_exact, latencies, leaves_nothing_when_dropped, names, nothing_left, panics,
     passes_each_panic_on, returned_at, shop, states_time, succeeded, with_odd_time,
 };
 
@@ -41,6 +41,7 @@ pub async fn takes_2000_ms(cx: Cx) -> Outcome {
         );
         let made = load(fake.source());
         sleep(ms(70)).await;
+        first_poll(&cx);
         let call = cx.call_within(HOURS, NAME, made).await?;
         returned_at(
             call.took,

@@ -19,7 +19,7 @@ async fn load(payments: u32, rates: Rates) -> Result<Tally, Fail> {
     let load = Load { payments, every: ms(1), share: 10, rates, seed: 1 };
     load.run(&GatewayConfig::default())
         .await
-        .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))
+        .map_err(|why| Fail::new(format!("Gateway::new refuses a valid configuration: {why}")))
 }
 
 /// A right solution has 99.60 %, with a standard deviation of 0.05 among so many: it fails once in 10 000
@@ -105,7 +105,7 @@ async fn crowded(crowd: u32, seed: u64) -> Result<(usize, usize), Fail> {
     let journal = MemoryJournal::new();
     let (kept, observer) = (Arc::new(journal.clone()), Arc::new(NoObserver));
     let gateway = Gateway::new(GatewayConfig::default(), world.providers(), kept, observer)
-        .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))?;
+        .map_err(|why| Fail::new(format!("Gateway::new refuses a valid configuration: {why}")))?;
     let mut unanswered = 0;
     let rounds = if crowd == 1 { 4 } else { 1 };
     for round in 0..rounds {

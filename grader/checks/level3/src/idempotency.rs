@@ -353,7 +353,7 @@ pub async fn work_outlives_its_caller(cx: Cx) -> Outcome {
         }
         sleep(ms(comes_back - at)).await;
         let answer = value(&bench.ask("k", 1, 1000, false).await?, "the repeat")?;
-        ensure!(bench.calls() == 1, "the caller went away at {at} ms while the work ran, and the repeat made a call of its own";
+        ensure!(bench.calls() == 1, "the caller was dropped at {at} ms while the work ran, and the repeat made a call of its own";
             expected = "the work goes on without its caller, and the repeat gets its answer",
             help = "the work belongs into a task of its own: a future that is dropped stops in the middle of \
                     a charge");
@@ -367,7 +367,7 @@ pub async fn work_outlives_its_caller(cx: Cx) -> Outcome {
         bench.ask("k", 1, 1000, false).await
     })
     .await;
-    let answer = value(&joined?, "a request that joined one whose caller went away")?;
+    let answer = value(&joined?, "a request that joined one whose caller was dropped")?;
     ensure_eq!(
         (answer.as_str(), bench.calls()),
         ("transaction 1", 1),
@@ -403,7 +403,7 @@ async fn goes_on_without_a_store(cx: &Cx) -> Outcome {
         let found = [&begun, &ended].map(|count| count.load(Ordering::Relaxed));
         ensure!(
             found == [1, 1],
-            "a caller goes away while its work runs, and it had the last handle of the store: the work has begun {} times and ended {} times", found[0], found[1];
+            "a caller is dropped while its work runs, and with it the last handle of the store: the work has begun {} times and ended {} times", found[0], found[1];
             expected = "once and once: the work runs to its end",
             help = "the task of the work belongs to no handle of the store: a charge that is cut in the middle is neither made nor not made"
         );
@@ -458,9 +458,9 @@ async fn frees_it_without_a_caller(cx: &Cx) -> Outcome {
         let next = bench.ask("k", 1, 0, false).await?;
         ensure!(
             matches!(seen(&next), Seen::Stored(..)),
-            "the work behind a key has failed after all of its callers had gone, and the next request with the key runs no work of its own";
+            "the work behind a key has failed after all of its callers were dropped, and the next request with the key runs no work of its own";
             expected = "a stored answer: the key was free", observed = format!("{:?}", seen(&next)),
-            help = "the work's own task frees the key: its callers may be gone"
+            help = "the work's own task frees the key: its callers may have been dropped"
         );
     }
     Ok(())
@@ -562,9 +562,9 @@ pub async fn a_panic_frees_the_key(cx: Cx) -> Outcome {
     dropped_at(&cx, NAME, 100, run).await?;
     sleep(ms(2000)).await;
     let kept = bench.store.len();
-    ensure!(kept == 0, "the work panicked after its caller had gone, and {kept} key is still taken";
+    ensure!(kept == 0, "the work panicked after its caller was dropped, and {kept} key is still taken";
         expected = "the key is free",
-        help = "the task that does the work frees the key, in a destructor: its caller may be gone");
+        help = "the task that does the work frees the key, in a destructor: its caller may have been dropped");
     let answer = value(&bench.ask("k", 1, 0, false).await?, "the next request with the same key")?;
     ensure_eq!(answer, "transaction 1", "the next request with the same key");
     Ok(())

@@ -127,8 +127,10 @@ impl Counter {
         let world = World::with(latencies, Arc::clone(&calls) as _, None);
         let journal = Arc::new(MemoryJournal::new());
         let providers = wrap(world.providers());
-        let gateway = Gateway::new(config, providers, journal, Arc::new(NoObserver))
-            .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))?;
+        let gateway =
+            Gateway::new(config, providers, journal, Arc::new(NoObserver)).map_err(|why| {
+                Fail::new(format!("Gateway::new refuses a valid configuration: {why}"))
+            })?;
         Ok(Self { gateway, calls })
     }
 

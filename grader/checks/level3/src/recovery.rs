@@ -61,7 +61,7 @@ impl Scene {
         let (providers, journal) =
             (self.world.providers_of(process), MortalJournal::new(&self.journal, process));
         Gateway::new(config, providers, Arc::new(journal), Arc::new(NoObserver))
-            .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))
+            .map_err(|why| Fail::new(format!("Gateway::new refuses a valid configuration: {why}")))
     }
 
     /// A payment in a process that dies at the point. False if the payment was over before that.

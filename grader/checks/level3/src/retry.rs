@@ -154,7 +154,7 @@ pub async fn fails_at_once_after_the_last(cx: Cx) -> Outcome {
             let last = calls.at().last().copied().unwrap_or_default() + length;
             let returned = took.as_millis();
             ensure!(took == ms(last),
-                "attempt {} of {attempts} failed at {last} ms with {disposition}, and retry returned at {returned} ms", calls.count();
+                "attempt {} of {attempts} failed at {last} ms (the classifier returned {disposition}), and retry returned at {returned} ms", calls.count();
                 expected = "the error at once: there is no attempt left to wait for",
                 help = "ask whether an attempt is left before you wait");
         }

@@ -164,7 +164,7 @@ fn make(
     let observer = observer(&journal, &events, &told, &timeline);
     let kept = before(Arc::new(MortalJournal::new(&journal, &process)));
     let gateway = Gateway::new(config, wrap(world.providers_of(&process)), kept, observer)
-        .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))?;
+        .map_err(|why| Fail::new(format!("Gateway::new refuses a valid configuration: {why}")))?;
     Ok(Stage { world, script, journal, process, gateway, wire, events, told, timeline })
 }
 
@@ -198,7 +198,9 @@ impl Stage {
         let kept = Arc::new(MortalJournal::new(&self.journal, &process));
         let observer = observer(&self.journal, &self.events, &self.told, &self.timeline);
         let gateway = Gateway::new(config, self.world.providers_of(&process), kept, observer)
-            .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))?;
+            .map_err(|why| {
+                Fail::new(format!("Gateway::new refuses a valid configuration: {why}"))
+            })?;
         Ok((gateway, process))
     }
 

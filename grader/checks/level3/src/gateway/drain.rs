@@ -99,7 +99,7 @@ async fn waits_for_what_is_claimed(cx: &Cx) -> Outcome {
     journal.falls(Some(Illness::GrantsLate(ms(500))));
     let (kept, providers) = (Arc::new(journal), stage.world.providers_of(&process));
     let heir = Gateway::new(GatewayConfig::default(), providers, kept, Arc::new(NoObserver))
-        .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))?;
+        .map_err(|why| Fail::new(format!("Gateway::new refuses a valid configuration: {why}")))?;
     let recovering = {
         let heir = heir.clone();
         tokio::spawn(async move { heir.recover().await })

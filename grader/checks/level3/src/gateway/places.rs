@@ -159,6 +159,6 @@ fn with_an_ill_journal(stage: &Stage, few: u32) -> Result<(Gateway, Ill), Fail> 
     let journal = Ill::new(Arc::new(MortalJournal::new(&stage.journal, &process)));
     let (kept, providers) = (Arc::new(journal.clone()), stage.world.providers_of(&process));
     let gateway = Gateway::new(limited(few), providers, kept, Arc::new(NoObserver))
-        .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))?;
+        .map_err(|why| Fail::new(format!("Gateway::new refuses a valid configuration: {why}")))?;
     Ok((gateway, journal))
 }

@@ -302,7 +302,9 @@ pub async fn observers_decide_nothing(cx: Cx) -> Outcome {
         let kept = Arc::new(journal.clone());
         let gateway =
             Gateway::new(GatewayConfig::default(), world.providers(), kept, Arc::new(panics))
-                .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))?;
+                .map_err(|why| {
+                    Fail::new(format!("Gateway::new refuses a valid configuration: {why}"))
+                })?;
         let request = drawn(&mut draw, "a");
         let reply = cx.call("Gateway::pay", gateway.pay(request)).await?.value;
         let told = reply.as_ref().map(|reply| reply.answer.status.clone());

@@ -198,7 +198,7 @@ fn of_store(world: &World, store: &str) -> Result<Gateway, Fail> {
     let journal = Arc::new(MemoryJournal::of(StoreId::new(store)));
     let observer = Arc::new(NoObserver);
     Gateway::new(GatewayConfig::default(), world.providers(), journal, observer)
-        .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))
+        .map_err(|why| Fail::new(format!("Gateway::new refuses a valid configuration: {why}")))
 }
 
 pub async fn stores_share_no_names(cx: Cx) -> Outcome {
@@ -262,7 +262,9 @@ async fn foreign_intents(cx: &Cx) -> Outcome {
         let providers = Providers { payments, ..providers };
         let journal = Arc::new(MemoryJournal::of(StoreId::new("ours")));
         let ours = Gateway::new(GatewayConfig::default(), providers, journal, Arc::new(NoObserver))
-            .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))?;
+            .map_err(|why| {
+                Fail::new(format!("Gateway::new refuses a valid configuration: {why}"))
+            })?;
         let same_amount = PaymentRequest { key: "ours".to_owned(), ..request };
         let reply = cx.call("Gateway::pay", ours.pay(same_amount)).await?.value;
         let told = reply.as_ref().map(|reply| reply.answer.status.clone());

@@ -47,7 +47,7 @@ pub async fn serves_in_order(cx: Cx) -> Outcome {
             // Whether a released slot wakes the first in the queue is a criterion of its own.
             continue;
         }
-        ensure_eq!(bench.callers(), ["waiting", "newcomer"], "a newcomer went before one who waited";
+        ensure_eq!(bench.callers(), ["waiting", "newcomer"], "a newcomer was served before a caller that waited";
             help = "between waking a waiter and its turn to run, a newcomer finds the slot free: let it join the \
                     queue if there is one");
     }
@@ -152,10 +152,10 @@ pub async fn a_gone_caller_holds_up_nobody(cx: Cx) -> Outcome {
     first?;
     second?;
     let stays = stays?;
-    ensure!(stays.took < ms(1999), "two callers before it went away; a call that could be made at 1000 ms was made at {} ms",
+    ensure!(stays.took < ms(1999), "two callers ahead were dropped: a call that could be made at 1000 ms was made at {} ms",
         stays.took.as_millis();
-        expected = "1000 ms: a caller that is gone leaves the line and takes no slot",
-        help = "leave the line in a destructor, and wake the next one if you were the first");
+        expected = "1000 ms: a caller that is dropped leaves the queue and takes no slot",
+        help = "leave the queue in a destructor, and wake the next caller if you were the first");
 
     // Of either priority, before one of either priority.
     for (gone, stays) in [(Refund, Charge), (Charge, Refund), (Refund, Refund), (Charge, Charge)] {
@@ -166,10 +166,10 @@ pub async fn a_gone_caller_holds_up_nobody(cx: Cx) -> Outcome {
         let (left, served) = join(leaves, stays_there).await;
         left?;
         let served = served?;
-        ensure!(served.value.is_ok() && served.took == ms(1000), "a {gone:?} was the first in the line and went away at 300 ms: the {stays:?} behind it {} {} ms",
+        ensure!(served.value.is_ok() && served.took == ms(1000), "a {gone:?} was the first in the queue and was dropped at 300 ms: the {stays:?} behind it {} {} ms",
             if served.value.is_ok() { "was served at" } else { "was refused at" }, served.took.as_millis();
             expected = "served at 1000 ms, when the slot is free",
-            help = "a caller that leaves the front of the line wakes the one that is first now, whatever its priority");
+            help = "a caller that leaves the front of the queue wakes the one that is first now, whatever its priority");
     }
 
     // From the middle, from the end, refunds and charges: those that stay are served as if the others had not come.
@@ -193,7 +193,7 @@ pub async fn a_gone_caller_holds_up_nobody(cx: Cx) -> Outcome {
         outcome?;
     }
     let took = [one?.took, two?.took].map(|took| took.as_millis());
-    ensure!((1000..1100).contains(&took[0]) && (2000..2100).contains(&took[1]), "eight callers before and between two others went away: these were served after {} and {} ms", took[0], took[1];
+    ensure!((1000..1100).contains(&took[0]) && (2000..2100).contains(&took[1]), "eight callers ahead of and between two others were dropped: the two were served after {} and {} ms", took[0], took[1];
         expected = "1000 and 2000 ms: as if the others had never come");
 
     // The slot is free, the first in the line was woken, and goes away before it has had its turn.
@@ -219,10 +219,10 @@ pub async fn a_gone_caller_holds_up_nobody(cx: Cx) -> Outcome {
         let (call, ()) = join(waits, frees).await;
         let call = call?;
         let at = call.took.as_millis();
-        ensure!(call.value.is_ok() && at < served_at + 100, "the first in the line went away in the very instant in which a slot became free: the next one {} {at} ms",
+        ensure!(call.value.is_ok() && at < served_at + 100, "the first in the queue was dropped in the very instant in which a slot became free: the next one {} {at} ms",
             if call.value.is_ok() { "was served at" } else { "was refused at" };
             expected = format!("served at {served_at} ms: the wake-up is passed on"),
-            help = "a caller that was woken and goes away has to wake the next one");
+            help = "a caller that was woken and is dropped has to wake the next one");
     }
     a_gone_caller_is_not_waited_for(&cx).await
 }
@@ -249,10 +249,10 @@ async fn a_gone_caller_is_not_waited_for(cx: &Cx) -> Outcome {
         left.into_iter().collect::<Result<(), _>>()?;
         ensure!(
             told.is_ok() && took == ms(2600),
-            "a {gone:?} waits, {count} behind it went away at 300 ms, and another one behind those waits: a {comes:?} that comes at 400 ms, with a deadline at 3400 ms, {} {} ms",
+            "a {gone:?} waits, {count} behind it were dropped at 300 ms, and another one behind those waits: a {comes:?} that comes at 400 ms, with a deadline at 3400 ms, {} {} ms",
             if told.is_ok() { "is served at" } else { "is refused at" }, 400 + took.as_millis();
             expected = "served at 3000 ms, after the two that wait",
-            help = "count the callers that wait, not their places: those that are gone take no slot"
+            help = "count the callers that wait, not their places: callers that were dropped take no slot"
         );
     }
     Ok(())

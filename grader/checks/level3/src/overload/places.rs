@@ -21,7 +21,7 @@ const MANY: u32 = 40;
 fn gateway(world: &World, journal: &MemoryJournal, config: GatewayConfig) -> Result<Gateway, Fail> {
     let journal = Arc::new(journal.clone());
     Gateway::new(config, world.providers(), journal, Arc::new(NoObserver))
-        .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))
+        .map_err(|why| Fail::new(format!("Gateway::new refuses a valid configuration: {why}")))
 }
 
 fn was_paid(told: &Told) -> bool {
@@ -117,7 +117,9 @@ async fn refused_ones_take_no_room(cx: &Cx) -> Outcome {
     let kept = Arc::new(journal.clone());
     let gateway =
         Gateway::new(GatewayConfig::default(), world.providers(), kept, Arc::new(NoObserver))
-            .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))?;
+            .map_err(|why| {
+                Fail::new(format!("Gateway::new refuses a valid configuration: {why}"))
+            })?;
     journal.falls(Some(Illness::Unavailable));
     at_once(cx, &gateway, "lost", MANY).await?;
     journal.falls(None);

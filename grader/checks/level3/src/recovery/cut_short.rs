@@ -40,7 +40,7 @@ fn patient(scene: &Scene) -> Result<(Gateway, Ill), Fail> {
     let journal = Ill::new(Arc::new(MortalJournal::new(&scene.journal, &process)));
     let (kept, providers) = (Arc::new(journal.clone()), scene.world.providers_of(&process));
     let gateway = Gateway::new(GatewayConfig::default(), providers, kept, Arc::new(NoObserver))
-        .map_err(|why| Fail::new(format!("Gateway::new refuses the figures: {why}")))?;
+        .map_err(|why| Fail::new(format!("Gateway::new refuses a valid configuration: {why}")))?;
     Ok((gateway, journal))
 }
 
