@@ -173,7 +173,7 @@ impl Marbles {
         let lines = vec![expected.drawn("expected"), self.drawn("observed")];
         let (expected, observed) = self::lines(expected, self);
         let fail = Fail::new(headline).expected(expected).observed(observed).help(help);
-        Err(Fail { figure: Some(Figure::Streams { lines }), ..fail })
+        Err(Fail { figure: Some(Box::new(Figure::Streams { lines })), ..fail })
     }
 
     /// As a picture shows it.

@@ -27,7 +27,7 @@ pub struct Fail {
     pub timeline: Vec<Event>,
     /// What was expected and what was observed, where a picture shows it better than words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub figure: Option<Figure>,
+    pub figure: Option<Box<Figure>>,
 }
 
 impl Fail {

@@ -189,7 +189,7 @@ fn streams_of_a_failure_are_marbles() {
         let mark = Mark { at_us: 30_000, kind: MarkKind::Item, text: "c".to_owned() };
         let line = |name: &str| Line { name: name.to_owned(), marks: vec![mark.clone()] };
         let lines = vec![line("expected"), line("observed")];
-        grader_protocol::Fail { figure: Some(Figure::Streams { lines }), ..wrong() }
+        grader_protocol::Fail { figure: Some(Box::new(Figure::Streams { lines })), ..wrong() }
     };
     let page = learner(&report(Some(fail))).expect("a page");
     let document = read(&page);

@@ -146,7 +146,7 @@ impl<'a> Criterion<'a> {
                     .into_iter()
                     .chain(explain::facts(verdict, fail, place))
                     .collect(),
-                pictures: fail.figure.as_ref().map(plot::of_failure).unwrap_or_default(),
+                pictures: fail.figure.as_deref().map(plot::of_failure).unwrap_or_default(),
                 chart: of_timeline(level, &fail.timeline),
                 rows,
                 more,

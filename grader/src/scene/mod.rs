@@ -73,12 +73,8 @@ pub fn play(
     scene: &Scene,
     limits: &Limits,
 ) -> Played {
-    let subject = Subject {
-        id: scene.id,
-        exercise: exercise.name,
-        seed: Seed::of_scenes(),
-        too_slow: None,
-    };
+    let subject =
+        Subject { id: scene.id, exercise: exercise.name, seed: Seed::of_scenes(), too_slow: None };
     let verdict = judge(binary, subject, root, limits);
     let why = verdict.fail.map(|fail| match fail.diagnosis {
         Some(Diagnosis::NotStarted) => "the exercise is not written yet".to_owned(),

@@ -47,13 +47,6 @@ async fn ends_with(
     let Some(alone) = alone else { return without_settle(cx, made, section, why).await };
     let call = cx.call(NAME, made).await?;
     let error: SectionError = failed(call.value, why).map_err(of_the_list)?;
-    let what = match &alone.report.result {
-        Err(SectionFailure::TimedOut { limit }) => format!(
-            "the limit of {section}, {}, ends then, and without {section} there is no page",
-            plain::time(*limit)
-        ),
-        _ => format!("{section} fails, and without it there is no page"),
-    };
     let help = if matches!(alone.report.result, Err(SectionFailure::TimedOut { .. })) {
         "each call has the limit that the caller's `timeouts` gives its section, also if that is not the default; look at each \
          outcome when it comes, not after all have come"
@@ -165,8 +158,7 @@ pub async fn timeouts_and_panics_count(cx: Cx) -> Outcome {
         let mut own = limits(LIMITS);
         set(&mut own, section, limit);
         let fake = Fake::new(&cx).with(section, Step::Hangs);
-        let why =
-            format!("{section} is critical and hangs, with a limit of {}", plain::time(limit));
+        let why = format!("{section} is critical and hangs; its limit is {}", plain::time(limit));
         ends_with(&cx, &fake, &SALES_AND_ORDERS, section, own, &why).await?;
     }
     Ok(())
@@ -385,7 +377,7 @@ pub async fn stops_the_rest(cx: Cx) -> Outcome {
             if !alone(&cx, &fake, section, own).await.is_some_and(|alone| alone.clean) {
                 continue;
             }
-            begins(&cx, &format!("{section} is critical and {what}, with a limit of 350 ms"));
+            begins(&cx, &format!("{section} is critical and {what}; its limit is 350 ms"));
             let mut made = Box::pin(load(fake.source(), &SALES_AND_ORDERS, own));
             // Whether that ends the load is another criterion's business.
             let over = timeout(ms(60_000), AssertUnwindSafe(made.as_mut()).catch_unwind());
@@ -432,7 +424,7 @@ pub async fn limits_each_section(cx: Cx) -> Outcome {
             let Some(alone) = alone(&cx, &fake, optional, own).await else {
                 return takes_any_limit(&cx).await;
             };
-            let case = format!("{optional} is optional, with a limit of {}", plain::time(limit));
+            let case = format!("{optional} is optional, and its limit is {}", plain::time(limit));
             begins(&cx, &case);
             let start = cx.timeline().now_ms();
             let call = cx.call(NAME, load(fake.source(), &SALES_AND_ORDERS, own)).await?;

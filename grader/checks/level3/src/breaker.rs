@@ -162,7 +162,7 @@ pub async fn a_gone_caller_is_no_failure(cx: Cx) -> Outcome {
                 break;
             }
         }
-        ensure!(bench.lets_through().await?, "{} callers that dropped their calls have opened the breaker", most + 1;
+        ensure!(bench.lets_through().await?, "{} callers that went away have opened the breaker", most + 1;
             expected = "a dropped call is neither a failure nor a success",
             help = "six closed browser windows say nothing about the dependency");
         for _ in 1..most {
@@ -172,7 +172,7 @@ pub async fn a_gone_caller_is_no_failure(cx: Cx) -> Outcome {
         // Two, so that it makes no difference whether it opens at the last one or after it.
         let _ = bench.end(Err(Trouble::Down)).await?;
         let _ = bench.end(Err(Trouble::Down)).await?;
-        ensure!(!bench.lets_through().await?, "{} failures, a caller that dropped its call and 2 failures have not opened the breaker", most - 1;
+        ensure!(!bench.lets_through().await?, "{} failures, a caller that went away and 2 failures have not opened the breaker", most - 1;
             expected = "open: a dropped call is no success either, so it does not end the row",
             help = "the destructor that counts a dropped call leaves the row of failures as it is: only a success ends it");
     }
@@ -383,7 +383,7 @@ pub async fn takes_any_figures(cx: Cx) -> Outcome {
     let breaker =
         cx.call_fn("CircuitBreaker::new", || CircuitBreaker::new("payments", largest)).await?;
     let Ok(breaker) = breaker else {
-        return Err(grader_kit::Fail::new("CircuitBreaker::new refuses the largest values"));
+        return Err(grader_kit::Fail::new("CircuitBreaker::new refuses the largest figures"));
     };
     let calls = async {
         for _ in 0..1000 {

@@ -83,8 +83,8 @@ pub async fn those_who_waited_do_not_storm(cx: Cx) -> Outcome {
         let bench = Bench::with(&cx, limit, window)?;
         bench.crowd(count).await?;
         let (most, from) = bench.most_in_a_window();
-        ensure!(most <= limit, "{most} of {count} calls that came together were made in the {window} ms from {from} ms on";
-            expected = format!("at most {limit} in any {window} ms, callers that waited included"),
+        ensure!(most <= limit, "{most} of {count} calls that came together went in the {window} ms from {from} ms on";
+            expected = format!("at most {limit} in any {window} ms, those who waited included"),
             help = "a caller that wakes up has to check again whether there is a slot");
         ensure!(
             bench.instants().len() == count,

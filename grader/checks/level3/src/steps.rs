@@ -26,10 +26,6 @@ pub const TAKES: Duration = ms(10);
 /// How long one attempt to undo may take.
 pub const LIMIT: Duration = ms(500);
 
-/// The help where `outcome_of` returns `None` for a saga that has ended.
-pub const NO_END: &str = "outcome_of returns None, so the journal has no record of the end: write Completed, Compensated or \
-                          Parked, and await that write before you return the outcome";
-
 /// All kinds of failure.
 pub const KINDS: [FailureKind; 7] = [
     FailureKind::Declined,
@@ -50,16 +46,6 @@ pub enum Panics {
     AtOnce,
     /// After a while, with a `String`.
     Later,
-}
-
-impl fmt::Display for Panics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::WhenCalled => "when it is called",
-            Self::AtOnce => "at its first poll",
-            Self::Later => "at a later poll",
-        })
-    }
 }
 
 /// What a step of a test does.
@@ -136,24 +122,6 @@ pub enum Undo {
     PanicsTimes(u32, Panics),
     /// The step has no undo.
     None,
-}
-
-/// A clause about the step: `its undo fails once`.
-impl fmt::Display for Undo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let times = |times: u32| match times {
-            1 => "once".to_owned(),
-            times => format!("{times} times"),
-        };
-        match *self {
-            Self::Works => write!(f, "its undo succeeds"),
-            Self::FailsTimes(n) => write!(f, "its undo fails {}", times(n)),
-            Self::FailsForGood => write!(f, "its undo fails permanently"),
-            Self::HangsTimes(n) => write!(f, "its undo hangs {}", times(n)),
-            Self::PanicsTimes(n, panics) => write!(f, "its undo panics {}, {panics}", times(n)),
-            Self::None => write!(f, "it has no undo"),
-        }
-    }
 }
 
 /// A saga that is put together, and what its steps have seen.

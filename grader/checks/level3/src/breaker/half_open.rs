@@ -333,7 +333,7 @@ async fn panics_while_closed(cx: &Cx) -> Outcome {
         }
         ensure!(bench.lets_through().await?, "closed: {} calls that panicked have opened the breaker", most + 1;
             expected = "closed: a panic is neither a failure nor a success",
-            help = "a panic is a bug of the program and says nothing about the dependency");
+            help = "a panic is a bug of the caller's code and says nothing about the dependency");
         for _ in 1..most {
             let _ = bench.end(Err(Trouble::Down)).await?;
         }
@@ -366,7 +366,7 @@ fn not_told(name: &str, got: String) -> Fail {
     Fail::new(format!("a probe has panicked {name}, and its panic did not reach the caller"))
         .expected("the operation's own panic, with its payload")
         .observed(got)
-        .help("a panic is a bug of the program: let it reach the caller")
+        .help("a panic is a bug of the caller's code: let it through")
 }
 
 pub async fn a_business_error_decides_no_probe(cx: Cx) -> Outcome {

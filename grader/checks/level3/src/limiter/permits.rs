@@ -95,7 +95,7 @@ pub async fn a_permit_counts_from_its_use(cx: Cx) -> Outcome {
         ensure!(call.value.is_ok() && call.took < ms(2 * window + 100), "a caller who came while the permit was held is {} after {} ms",
             if call.value.is_ok() { "called" } else { "refused" }, call.took.as_millis();
             expected = format!("called a window after the permit was used, at {} ms", 2 * window),
-            help = "using a permit changes what the callers in the queue wait for: wake the first of them");
+            help = "using a permit changes what those in the line wait for: wake the first of them");
     }
     Ok(())
 }
@@ -128,7 +128,7 @@ pub async fn waits_when_the_server_says_so(cx: Cx) -> Outcome {
     let waiting = bench.go("a charge", Charge, Deadline::after(ms(1500)));
     let call = cx.call(NAME, async { join(waiting, pause).await.0 }).await?;
     ensure!(call.value.is_err() && call.took <= ms(1500),
-        "a pause ends after the deadline of a call that waits: the call ended after {} ms", call.took.as_millis();
+        "a pause that goes beyond the deadline of a call that waits: told after {} ms", call.took.as_millis();
         expected = "refused by its deadline, 1500 ms",
         help = "wait until the slot or until the deadline, whichever comes first");
     // So is one that is not the first in the line.
@@ -170,7 +170,7 @@ pub async fn waits_when_the_server_says_so(cx: Cx) -> Outcome {
     ensure!(in_time(&at[0], 300) && in_time(&at[1], 700) && in_time(&at[2], 700),
         "during a pause of 700 ms: the permit that was held called at {} ms, the refund at {} ms, the charge at {} ms", list(&at[0]), list(&at[1]), list(&at[2]);
         expected = "300, 700 and 700 ms",
-        help = "a pause stops the callers that have no permit yet, and the first in the queue sleeps until it ends");
+        help = "a pause stops the callers that have no permit yet, and the first in the line sleeps until it ends");
     // A pause is a wait like any other: a caller that cannot be in time is refused at once.
     let bench = Bench::new(&cx, 2)?;
     bench.limiter.pause_for(ms(700));
@@ -236,7 +236,7 @@ pub async fn figures_are_those_of_now(cx: Cx) -> Outcome {
             [[0, 0, 0, 0], [1, 1, 1, 2], [1, 1, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]];
         for ((seen, wanted), when) in seen.into_iter().zip(wanted).zip(whens) {
             ensure_eq!(seen, wanted, "in_window, held, waiting_refunds and waiting_charges in usage() {when}";
-                help = "a slot is held, then it is used and counts for one window; a caller that is dropped does not wait any more");
+                help = "a slot is held, then it is used and counts for one window; who goes away waits no more");
         }
     }
     let shown = limiter(2, 1000)?;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, lock, ms};
+use grader_kit::{Cx, Fail, Outcome, ensure, lock, ms};
 use level3::deadline::Deadline;
 use level3::journal::{FailureKind, MemoryJournal, Opened, SagaId};
 use level3::saga::{SagaEvent, SagaOwner, Step};

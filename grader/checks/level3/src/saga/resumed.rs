@@ -286,11 +286,7 @@ pub async fn goes_on_undoing(cx: Cx) -> Outcome {
         ensure_eq!(
             states.0, states.1,
             "the state that outcome_of reads, and the one that resume has returned";
-            help = if states.0.is_none() {
-                NO_END
-            } else {
-                "a record of an undo that is done holds the state after it"
-            }
+            help = "a record of an undo that is done holds the state after it"
         );
         let read = read.map(|end| end.map(|end| said(&Ok(end))));
         ensure!(

@@ -18,9 +18,6 @@ use crate::steps::{
     undone,
 };
 
-/// How the journal learns that an undo is parked.
-const PARKED: &str = "write Record::UndoParked for the undo, and end the saga with Record::Parked";
-
 const REFUSED: Does = Does::NotDone(FailureKind::Transient);
 
 pub async fn undoes_in_reverse(cx: Cx) -> Outcome {
