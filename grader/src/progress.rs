@@ -136,7 +136,10 @@ pub fn name_unfinished(root: &Path, report: &mut Report) {
 pub fn name_next(root: &Path, report: &mut Report) {
     let started = started(root).unwrap_or_default();
     let record = read(root).unwrap_or_default();
-    let own = || report.levels.iter().filter(|level| started.contains(level.name));
+    for level in &mut report.levels {
+        level.started = started.contains(level.name);
+    }
+    let own = || report.levels.iter().filter(|level| level.started);
     let criteria = || own().flat_map(|level| &level.exercises).flat_map(|it| &it.criteria);
     if criteria().any(|criterion| criterion.status != Status::Passed) {
         return;

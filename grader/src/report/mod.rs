@@ -69,6 +69,9 @@ pub struct LevelReport {
     pub broken: Option<Broken>,
     /// Whether it is still the course's reference: its points are not in the report's score.
     pub untouched: bool,
+    /// Whether the learner has started it, as their record says.
+    #[serde(skip)]
+    pub started: bool,
     /// Points of criteria that have passed in an earlier run, where the level does not compile now.
     pub won_before: Option<Score>,
     /// rustc's warnings about it.
@@ -266,6 +269,7 @@ impl Report {
                     broken,
                     warnings,
                     untouched: false,
+                    started: false,
                     won_before: None,
                     look_at: Vec::new(),
                     exercises: Vec::new(),

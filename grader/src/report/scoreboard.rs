@@ -298,7 +298,8 @@ fn summary(out: &mut String, report: &Report) -> fmt::Result {
 /// ones.
 fn finished(report: &Report) -> Vec<(&'static str, Won)> {
     let mut finished = Vec::new();
-    for level in report.levels.iter().filter(|level| !level.untouched) {
+    // A level that is not started is the reference, whose marks are not those of a learner.
+    for level in report.levels.iter().filter(|level| level.started) {
         let graded: usize = level.exercises.iter().map(|it| it.criteria.len()).sum();
         let whole = graded == criteria(level.name);
         let (won, of) = level.score.total();
