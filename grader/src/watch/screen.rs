@@ -115,6 +115,10 @@ fn header(state: &State) -> String {
         core => core,
     };
     let run = state.running.as_deref().unwrap_or("waiting for a saved file");
+    // Points that are not known yet would look like points that are not won.
+    if state.marks.is_empty() {
+        return format!("{}  {}", Styled(BOLD, names.join(", ")), Styled(DIM, run));
+    }
     format!("{} {} {score}  {}", Styled(BOLD, names.join(", ")), bar(won, of), Styled(DIM, run))
 }
 
@@ -150,7 +154,7 @@ fn criterion(state: &State) -> Vec<String> {
     let Some(entry) = state.current else {
         if state.marks.is_empty() {
             return vec![
-                "The first run grades everything. A blank scores nothing: the first run is red on purpose."
+                "The first run grades everything; your marks follow. What is still blank scores nothing."
                     .to_owned(),
             ];
         }
@@ -246,6 +250,8 @@ fn all(state: &State) -> Vec<String> {
 
 fn keys(state: &State) -> String {
     let keys: &[(&str, &str)] = match state.view {
+        // There is nothing yet that another key could show.
+        View::Criterion if state.marks.is_empty() => &[("q", "quit")],
         View::Criterion => &[
             ("h", "hint"),
             ("w", "what it demands"),
