@@ -92,14 +92,17 @@ impl<K: Eq + Clone, V: Clone> Entries<K, V> {
 
     pub(super) fn offer(&mut self, key: K, kept: Kept<V>) -> Vec<Kept<V>> {
         let (source, arrived, ttl) = (kept.stamp.source.clone(), kept.arrived, kept.ttl);
-        let at = self.place(key);
+        let (at, mut gone) = self.place(key);
         let entry = &mut self.list[at].1;
         entry.missing = false;
         let latest = &mut entry.latest;
         // A handle, so that a value that is not kept goes with the caller's list.
         let handle = kept.clone();
         match latest.offer(kept) {
-            Offer::Replaces(older) => return vec![older],
+            Offer::Replaces(older) => {
+                gone.push(older);
+                return gone;
+            }
             Offer::Known => {
                 if let Some(known) = latest.get_mut(&source) {
                     (known.arrived, known.ttl) = (arrived, ttl);
@@ -107,7 +110,8 @@ impl<K: Eq + Clone, V: Clone> Entries<K, V> {
             }
             Offer::First | Offer::Older => {}
         }
-        vec![handle]
+        gone.push(handle);
+        gone
     }
 
     pub(super) fn withdraw(&mut self, key: &K, source: &SourceId, asked: Instant) -> Vec<Kept<V>> {
@@ -120,11 +124,11 @@ impl<K: Eq + Clone, V: Clone> Entries<K, V> {
     }
 
     pub(super) fn loaded(&mut self, key: K, all: bool, now: Instant) -> Vec<Kept<V>> {
-        let at = self.place(key);
+        let (at, gone) = self.place(key);
         let entry = &mut self.list[at].1;
         entry.confirmed = Some(now);
         entry.missing = all && entry.latest.is_empty();
-        Vec::new()
+        gone
     }
 
     pub(super) fn forget_source(&mut self, source: &SourceId) -> Vec<Kept<V>> {
@@ -169,14 +173,16 @@ impl<K: Eq + Clone, V: Clone> Entries<K, V> {
         Some(View { value, stamp, ttl: chosen.ttl, since, parts })
     }
 
-    fn place(&mut self, key: K) -> usize {
+    /// The place of a key, and the values of the key that had to make room for it.
+    fn place(&mut self, key: K) -> (usize, Vec<Kept<V>>) {
         if let Some(at) = self.position(&key) {
-            return at;
+            return (at, Vec::new());
         }
+        let mut gone = Vec::new();
         if self.list.len() == self.capacity.get() {
-            self.list.remove(0);
+            gone.extend(self.list.remove(0).1.latest.in_order().into_iter().cloned());
         }
         self.list.push((key, Entry { latest: Latest::new(), confirmed: None, missing: false }));
-        self.list.len() - 1
+        (self.list.len() - 1, gone)
     }
 }
