@@ -34,7 +34,7 @@ pub fn read(
     Ok((path, text))
 }
 
-/// Where the lesson comes to a criterion: `step 2 of 5: Keep failures in a list of their own`.
+/// Returns the step of the lesson that wins a criterion: `step 2 of 5: Keep failures in a list of their own`.
 #[must_use]
 pub fn place(exercise: &Exercise, criterion: &Criterion) -> Option<String> {
     let step = exercise.steps.get(criterion.step)?.replace('`', "");

@@ -14,7 +14,7 @@ enum Place {
     /// `grader/checks/levelN`.
     Checks { number: u32 },
     /// `grader/bench/...`: what the benchmarks of the levels share. `grader/demo`: what their programs share.
-    /// `grader/browser`: what the tests of their pages share.
+    /// `grader/pages`: what those with a page in a browser share. `grader/browser`: what the tests of pages share.
     Shared,
     /// Everything else below `grader`.
     Grader,
@@ -112,7 +112,7 @@ fn place(folder: &str) -> Place {
         ["grader", "checks", level] => {
             Place::Checks { number: number(level).expect("grader/checks/levelN") }
         }
-        ["grader", "bench", ..] | ["grader", "demo" | "browser"] => Place::Shared,
+        ["grader", "bench", ..] | ["grader", "demo" | "browser" | "pages"] => Place::Shared,
         ["grader", ..] => Place::Grader,
         [level, role @ ..] => {
             let number = number(level).unwrap_or_else(|| panic!("{folder}: no place of a package"));
@@ -165,7 +165,7 @@ fn forbidden(from: &Place, to: &Place, only_tests: bool) -> Option<String> {
             Some("the grader links no level and no check: it builds and runs them".to_owned())
         }
         (Place::Level { .. }, Place::Grader | Place::Checks { .. }) => Some(
-            "a level does not know its judge; of the grader it may use grader/bench, grader/demo and grader/browser".to_owned(),
+            "a level does not know its judge; of the grader it may use grader/bench, grader/demo, grader/pages and grader/browser".to_owned(),
         ),
         (Place::Checks { .. }, Place::Checks { .. } | Place::Shared) => {
             Some("checks may use grader-kit and their level".to_owned())

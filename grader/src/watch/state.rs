@@ -66,7 +66,7 @@ pub enum Event {
     },
     /// The lesson that an [`Effect`] has asked for, as Markdown.
     Lesson(String),
-    /// Where the lesson comes to a criterion; `None` where it does not say.
+    /// The step of the lesson that wins the criterion; `None` if the lesson names none.
     Place {
         /// The criterion.
         id: &'static str,
@@ -91,7 +91,7 @@ pub enum Effect {
     Show(&'static str),
     /// Read the reference of a file, named relative to the workspace.
     Solution(&'static str),
-    /// Remember that this criterion is the one on the screen, and read where the lesson comes to it.
+    /// Remember that this criterion is the one on the screen, and find its step in the lesson.
     Showing(&'static str),
     /// End.
     Quit,

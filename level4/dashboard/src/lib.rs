@@ -24,6 +24,5 @@ pub mod page;
 pub mod panels;
 pub mod server;
 pub mod services;
-pub mod sessions;
 pub mod shop;
 pub mod source;

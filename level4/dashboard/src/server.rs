@@ -17,10 +17,6 @@ use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
-};
-use axum::middleware::map_response;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -28,14 +24,14 @@ use axum::{Json, Router};
 use futures::{StreamExt as _, future, stream};
 use level4_http::Reqwest;
 use level4_ws::WebSocket;
+use page_kit::{ListenError, Sessions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::assets::ASSETS;
-use crate::page::{self, Command, PageState, Refused, Shared};
+use crate::page::{self, Command, Inputs, PageState, Refused, Shared};
 use crate::panels::live::Feed;
 use crate::services::{Services, Shelf};
-use crate::sessions::Sessions;
 use crate::source::{Listeners, Pace, Source};
 
 /// How a server is started.
@@ -56,21 +52,9 @@ pub struct Settings {
 /// Why a server does not start, or has ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// Another program has the port.
-    #[error(
-        "port {} of {} is in use by another program. Choose another port with --port, or --port 0 for a free one",
-        .0.port(),
-        .0.ip()
-    )]
-    InUse(SocketAddr),
-    /// The system does not allow the address.
-    #[error("{address} cannot be listened on: {why}. Choose another one with --host and --port")]
-    Address {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        why: io::Error,
-    },
+    /// The address of the page.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The simulated shop has no sockets, or a listener broke.
     #[error("the system refused: {0}")]
     System(#[from] io::Error),
@@ -87,7 +71,7 @@ pub struct Server {
     source: Source,
     listeners: Listeners,
     shared: Shared,
-    sessions: Sessions,
+    sessions: Sessions<Inputs>,
 }
 
 /// The time that connections have to end.
@@ -106,11 +90,7 @@ impl Server {
     pub async fn bind(settings: Settings) -> Result<Self, ServerError> {
         let Settings { host, port, seed, pace, patience } = settings;
         let address = SocketAddr::new(host, port);
-        let listener = TcpListener::bind(address).await.map_err(|why| match why.kind() {
-            io::ErrorKind::AddrInUse => ServerError::InUse(address),
-            _ => ServerError::Address { address, why },
-        })?;
-        let address = listener.local_addr()?;
+        let (listener, address) = page_kit::listen(address).await?;
         let (source, listeners) = (Source::new(seed, pace), Listeners::bind().await?);
         let shared = clients(source.clone(), &listeners, patience)?;
         Ok(Self { listener, address, source, listeners, shared, sessions: Sessions::default() })
@@ -130,7 +110,7 @@ impl Server {
 
     /// The pages that are open.
     #[must_use]
-    pub const fn sessions(&self) -> &Sessions {
+    pub const fn sessions(&self) -> &Sessions<Inputs> {
         &self.sessions
     }
 
@@ -189,31 +169,16 @@ fn clients(
 #[derive(Debug, Clone)]
 struct Context {
     shared: Arc<Shared>,
-    sessions: Sessions,
+    sessions: Sessions<Inputs>,
     stop: CancellationToken,
 }
 
 fn routes(context: Context) -> Router {
-    let files = ASSETS.iter().fold(Router::new(), |router, asset| {
-        let file = ([(CONTENT_TYPE, asset.kind)], asset.text);
-        router.route(asset.path, get(move || future::ready(file)))
-    });
-    files
+    let routes = page_kit::files(ASSETS)
         .route("/events", get(events))
         .route("/commands/{number}", post(command))
-        .layer(DefaultBodyLimit::max(COMMAND))
-        .layer(map_response(protects))
-        .with_state(context)
-}
-
-/// The page loads nothing from other places, and a browser asks for its files each time.
-async fn protects(mut answer: Response) -> Response {
-    let headers = answer.headers_mut();
-    let policy = "default-src 'self'; frame-ancestors 'none'";
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+        .layer(DefaultBodyLimit::max(COMMAND));
+    page_kit::protected(routes).with_state(context)
 }
 
 /// Opens a page. Its stream ends with the server.

@@ -14,4 +14,3 @@ pub mod args;
 mod assets;
 pub mod page;
 pub mod server;
-mod sessions;

@@ -13,21 +13,18 @@ use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
-};
-use axum::middleware::map_response;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::{StreamExt as _, future, stream};
+use page_kit::{ListenError, Sessions};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
 use crate::assets::ASSETS;
 use crate::page::{self, Command, LONGEST, PageState};
-use crate::sessions::Sessions;
 
 /// The time that connections have to end.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -37,21 +34,9 @@ const COMMAND: usize = 4 << 10;
 /// Why a server does not start, or has ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// Another program has the port.
-    #[error(
-        "port {} of {} is in use by another program. Choose another port with --port, or --port 0 for a free one",
-        .0.port(),
-        .0.ip()
-    )]
-    InUse(SocketAddr),
-    /// The system does not allow the address.
-    #[error("{address} cannot be listened on: {why}. Choose another one with --host and --port")]
-    Address {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        why: io::Error,
-    },
+    /// The address of the page.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The listener broke, or the system refused something else.
     #[error("the system refused: {0}")]
     System(#[from] io::Error),
@@ -66,7 +51,7 @@ pub struct Server {
 
 #[derive(Debug, Clone)]
 struct Context {
-    sessions: Sessions,
+    sessions: Sessions<Sender<Command>>,
     stop: CancellationToken,
 }
 
@@ -77,11 +62,7 @@ impl Server {
     ///
     /// [`ServerError`].
     pub async fn bind(address: SocketAddr) -> Result<Self, ServerError> {
-        let listener = TcpListener::bind(address).await.map_err(|why| match why.kind() {
-            io::ErrorKind::AddrInUse => ServerError::InUse(address),
-            _ => ServerError::Address { address, why },
-        })?;
-        let address = listener.local_addr()?;
+        let (listener, address) = page_kit::listen(address).await?;
         Ok(Self { listener, address })
     }
 
@@ -116,26 +97,11 @@ impl Server {
 }
 
 fn routes(context: Context) -> Router {
-    let files = ASSETS.iter().fold(Router::new(), |router, asset| {
-        let file = ([(CONTENT_TYPE, asset.kind)], asset.text);
-        router.route(asset.path, get(move || future::ready(file)))
-    });
-    files
+    let routes = page_kit::files(ASSETS)
         .route("/events", get(events))
         .route("/commands/{number}", post(command))
-        .layer(DefaultBodyLimit::max(COMMAND))
-        .layer(map_response(protects))
-        .with_state(context)
-}
-
-/// The page loads nothing from other places, and a browser asks for its files each time.
-async fn protects(mut answer: Response) -> Response {
-    let headers = answer.headers_mut();
-    let policy = "default-src 'self'; frame-ancestors 'none'";
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+        .layer(DefaultBodyLimit::max(COMMAND));
+    page_kit::protected(routes).with_state(context)
 }
 
 /// Opens a page. Its stream ends with the server.

@@ -3,9 +3,10 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use level4_dashboard::page::Inputs;
 use level4_dashboard::server::{Server, ServerError, Settings};
-use level4_dashboard::sessions::Sessions;
 use level4_dashboard::source::{Pace, Source};
+use page_kit::Sessions;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -19,7 +20,7 @@ pub const LONG: Duration = Duration::from_secs(120);
 pub struct Running {
     pub base: String,
     pub source: Source,
-    pub sessions: Sessions,
+    pub sessions: Sessions<Inputs>,
     pub client: Client,
     stop: CancellationToken,
     task: JoinHandle<Result<(), ServerError>>,

@@ -1,27 +1,23 @@
 //! The page's files, compiled in: the program needs no folder beside it.
 #![expect(clippy::disallowed_macros, reason = "these files belong to this package")]
 
-/// A file that the server sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Asset {
-    /// Where it is on the server.
-    pub(super) path: &'static str,
-    /// Its `Content-Type`.
-    pub(super) kind: &'static str,
-    /// Its content.
-    pub(super) text: &'static str,
-}
-
-macro_rules! asset {
-    ($path:literal, $kind:literal, $file:literal) => {
-        Asset { path: $path, kind: $kind, text: include_str!(concat!("../../assets/", $file)) }
-    };
-}
+use page_kit::Asset;
 
 /// Every file of the page.
 pub(super) const ASSETS: &[Asset] = &[
-    asset!("/", "text/html; charset=utf-8", "monitor.html"),
-    asset!("/monitor.css", "text/css; charset=utf-8", "monitor.css"),
-    asset!("/monitor.js", "text/javascript; charset=utf-8", "monitor.js"),
-    asset!("/icon.svg", "image/svg+xml", "icon.svg"),
+    Asset::html("/", include_str!("../../assets/monitor.html")),
+    Asset::css("/monitor.css", include_str!("../../assets/monitor.css")),
+    Asset::js("/monitor.js", include_str!("../../assets/monitor.js")),
+    Asset::svg("/icon.svg", include_str!("../../assets/icon.svg")),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_needs_no_network_and_has_what_it_imports() {
+        // Its charts are drawings of the program itself; texts of events are set as text.
+        assert_eq!(page_kit::faults(ASSETS), ["/monitor.js: innerHTML"]);
+    }
+}

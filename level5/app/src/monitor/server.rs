@@ -10,17 +10,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
-    X_CONTENT_TYPE_OPTIONS,
-};
+use axum::http::header::HeaderName;
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::map_response;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use futures::{StreamExt as _, future, stream};
+use futures::{StreamExt as _, stream};
 use level5::event_processor::EventId;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -39,25 +35,9 @@ pub(super) struct Context {
 }
 
 pub(super) fn routes(context: Context) -> Router {
-    let files = ASSETS.iter().fold(Router::new(), |router, asset| {
-        let file = ([(CONTENT_TYPE, asset.kind)], asset.text);
-        router.route(asset.path, get(move || future::ready(file)))
-    });
-    files
-        .route("/events", get(events))
-        .route("/redrive", post(redrive))
-        .layer(map_response(protects))
-        .with_state(context)
-}
-
-/// The page loads nothing from other places, and a browser asks for its files each time.
-async fn protects(mut answer: Response) -> Response {
-    let headers = answer.headers_mut();
-    let policy = "default-src 'self'; frame-ancestors 'none'";
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+    let routes =
+        page_kit::files(ASSETS).route("/events", get(events)).route("/redrive", post(redrive));
+    page_kit::protected(routes).with_state(context)
 }
 
 /// Sends what is shown now, and each change. The stream ends with the run.
