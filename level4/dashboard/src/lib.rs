@@ -12,7 +12,6 @@
 //! | [`services`] | the shop's services as level 4's traits ask for them |
 //! | [`panels`] | the four panels: overview, live orders, search, history |
 //! | [`page`] | one typed snapshot of all panels, and the commands of a page |
-//! | [`sessions`] | the pages that are open |
 //! | [`server`] | files, events and commands over HTTP |
 //!
 //! No task of this package drives a panel. An open page is a stream of snapshots, and its polls drive the loads,
