@@ -174,6 +174,14 @@ impl Bench {
         Ok(report)
     }
 
+    /// Removes what rustc keeps to build a changed crate again faster: 3 GB for each level, and of no use for the
+    /// next one.
+    pub fn forget_increments(&self) {
+        let target = self.folder.join("target");
+        // Where it cannot be removed, it only needs room.
+        let _ = std::fs::remove_dir_all(target.join("debug").join("incremental"));
+    }
+
     /// The folder of this bench.
     #[must_use]
     pub fn folder(&self) -> &Path {

@@ -1,5 +1,5 @@
 //! Proves many batches on several benches at a time.
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use grader::catalog::Level;
 use grader::report::Status;
+use grader::select::{SelectError, select};
 
-use crate::batch::{Batch, Sample};
+use crate::batch::{Batch, Sample, criteria_of};
 use crate::influence::Influence;
 use crate::prove::{Bench, Failure, Proofs};
 
@@ -39,10 +40,20 @@ impl Pending {
     }
 }
 
-/// A job, and where the outcome of each of its tests is sent, by the test's name.
-type Planned = (Job, Vec<(String, Sender<Outcome>)>);
+/// The level and the exercises whose checks a job builds.
+type Checks = (&'static str, BTreeSet<&'static str>);
 
-/// Jobs in the order in which they are done.
+/// A job, and where the outcome of each of its tests is sent, by the test's name.
+#[derive(Debug)]
+struct Planned {
+    job: Job,
+    checks: Checks,
+    outcomes: Vec<(String, Sender<Outcome>)>,
+}
+
+/// Jobs in the order in which they are begun, but for one thing: a bench goes on with a job that builds the same
+/// checks as its last one where there is one. cargo has compiled those checks for it: 1 s in place of 9 s for a
+/// solution of `level5/pipeline`.
 #[derive(Debug, Default)]
 pub struct Queue {
     jobs: VecDeque<Planned>,
@@ -50,43 +61,68 @@ pub struct Queue {
 
 impl Queue {
     /// Adds a job; the outcome for each of its tests, by the test's name.
-    pub fn add(&mut self, job: Job) -> Vec<(String, Pending)> {
-        let names = match &job {
-            Job::Reference(level) => vec![format!("{}/reference", level.name)],
-            Job::Batch(_, _, batch) => {
-                batch.samples.iter().map(|sample| sample.planted.name.clone()).collect()
+    ///
+    /// # Errors
+    ///
+    /// [`SelectError`] when the catalog does not have the job's level.
+    pub fn add(&mut self, job: Job) -> Result<Vec<(String, Pending)>, SelectError> {
+        let names = |samples: &[Sample]| -> Vec<String> {
+            samples.iter().map(|sample| sample.planted.name.clone()).collect()
+        };
+        let (level, names, criteria) = match &job {
+            Job::Reference(level) => (
+                level.name,
+                vec![format!("{}/reference", level.name)],
+                select(&[level.name.to_owned()])?,
+            ),
+            Job::Batch(level, _, batch) => {
+                (level.name, names(&batch.samples), batch.criteria.clone())
             }
-            Job::Shared(_, _, samples) => {
-                samples.iter().map(|sample| sample.planted.name.clone()).collect()
+            Job::Shared(level, influence, samples) => {
+                (level.name, names(samples), criteria_of(samples, level, influence)?)
             }
         };
-        let (senders, pending) = names
+        let checks = (level, criteria.iter().map(|entry| entry.exercise.name).collect());
+        let (outcomes, pending) = names
             .into_iter()
             .map(|name| {
                 let (sender, receiver) = channel();
                 ((name.clone(), sender), (name, Pending(receiver)))
             })
             .unzip();
-        self.jobs.push_back((job, senders));
-        pending
+        self.jobs.push_back(Planned { job, checks, outcomes });
+        Ok(pending)
+    }
+
+    /// Takes the next job for a bench that has built these checks last.
+    fn next(&mut self, last: Option<&Checks>) -> Option<Planned> {
+        let same = self.jobs.iter().position(|planned| Some(&planned.checks) == last);
+        self.jobs.remove(same.unwrap_or(0))
     }
 
     /// Begins to work on the jobs with so many benches at a time. Each has a folder below `target`.
     pub fn start(self, benches: usize, root: &Path, target: &Path) {
-        let jobs = Arc::new(Mutex::new(self.jobs));
+        let queue = Arc::new(Mutex::new(self));
         for number in 0..benches {
-            let (jobs, root) = (Arc::clone(&jobs), root.to_path_buf());
+            let (queue, root) = (Arc::clone(&queue), root.to_path_buf());
             let folder = target.join(format!("planted-{number}"));
-            thread::spawn(move || work(&jobs, &root, &folder));
+            thread::spawn(move || work(&queue, &root, &folder));
         }
     }
 }
 
-fn work(jobs: &Mutex<VecDeque<Planned>>, root: &Path, folder: &Path) {
-    let mut bench = None;
+fn work(queue: &Mutex<Queue>, root: &Path, folder: &Path) {
+    let mut bench: Option<Bench> = None;
+    let mut last: Option<Checks> = None;
     loop {
-        let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some((job, senders)) = next else { return };
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next(last.as_ref());
+        let Some(Planned { job, checks, outcomes: senders }) = next else { return };
+        if let (Some(bench), Some(last)) = (&bench, &last)
+            && last.0 != checks.0
+        {
+            bench.forget_increments();
+        }
+        last = Some(checks);
         let start = Instant::now();
         let outcomes = match &bench {
             Some(bench) => prove(bench, job),

@@ -45,6 +45,8 @@ fn target() -> &'static Path {
 
 fn cargo(root: &Path, command: &str) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // Nothing is built twice here, so what rustc would keep for the second time only needs room: 1 GB.
+    cargo.env("CARGO_INCREMENTAL", "0");
     // Lints come from the manifest.
     cargo.current_dir(root).env("CARGO_TARGET_DIR", target()).env_remove("RUSTFLAGS");
     cargo.args([command, "--offline"]);

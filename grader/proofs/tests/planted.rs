@@ -111,7 +111,7 @@ impl Plan {
             let mut pending = BTreeMap::new();
             let reference = format!("{}/reference", level.name);
             if selected(&reference) {
-                pending.extend(plan.queue.add(Job::Reference(level)));
+                pending.extend(plan.queue.add(Job::Reference(level))?);
             }
             // Solutions that are not selected are still listed, so that the runner can count them.
             let (wanted, rest): (Vec<_>, Vec<_>) =
@@ -131,9 +131,17 @@ impl Plan {
             let all: Vec<Planted> = samples.iter().map(|sample| sample.planted.clone()).collect();
             let (mut samples, shareable): (Vec<_>, Vec<_>) =
                 samples.into_iter().partition(|it| one_by_one || it.planted.loses_all(level));
-            let (together, rest) =
-                shared(shareable, |sample| &sample.changed, reference_files.files(), MOST_SHARED);
-            samples.extend(rest);
+            // A right solution is judged by all criteria. Among wrong ones it would bring the checks of the whole
+            // level into a build that needs those of two exercises.
+            let (right, wrong): (Vec<_>, Vec<_>) =
+                shareable.into_iter().partition(|it| it.planted.fails.is_empty());
+            let mut together = Vec::new();
+            for some in [right, wrong] {
+                let files = reference_files.files();
+                let (groups, rest) = shared(some, |sample| &sample.changed, files, MOST_SHARED);
+                together.extend(groups);
+                samples.extend(rest);
+            }
             let mut groups = if one_by_one {
                 samples
                     .into_iter()
@@ -147,10 +155,10 @@ impl Plan {
             plan.solutions += all.len();
             plan.builds += groups.len() + together.len();
             for samples in together {
-                pending.extend(plan.queue.add(Job::Shared(level, Arc::clone(&influence), samples)));
+                pending.extend(plan.queue.add(Job::Shared(level, Arc::clone(&influence), samples))?);
             }
             for batch in groups {
-                pending.extend(plan.queue.add(Job::Batch(level, Arc::clone(&influence), batch)));
+                pending.extend(plan.queue.add(Job::Batch(level, Arc::clone(&influence), batch))?);
             }
             for planted in all {
                 let pending = pending.remove(&planted.name);
