@@ -23,6 +23,11 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(why) => {
+            if let Some(part) = demo_kit::take() {
+                let _ =
+                    writeln!(io::stderr(), "notifier: a notification needed a part that is {part}");
+                return ProgramError::Unwritten(part).exit_code().into();
+            }
             // Nothing else can be done when stderr takes no text.
             let _ = writeln!(io::stderr(), "notifier: {why}");
             why.exit_code().into()

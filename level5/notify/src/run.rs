@@ -74,7 +74,7 @@ pub async fn serve(args: &ServeArgs, stop: CancellationToken) -> Result<(), Prog
         ));
     }
     say(&format!("{mails}. The page is at http://{address}/. Ctrl-C ends the program."));
-    let context = Context { service: Arc::clone(&service), bells, stop: stop.clone() };
+    let context = Context::new(Arc::clone(&service), bells, stop.clone());
     let serves = axum::serve(listener, routes(context));
     let serves = async { serves.with_graceful_shutdown(stop.clone().cancelled_owned()).await };
     let ended = tokio::select! {

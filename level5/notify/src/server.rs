@@ -8,7 +8,7 @@
 //! | `POST /notifications` | a [`Request`]; 202 when it is in the store, 200 if its id was accepted before |
 //! | `GET /notifications/{id}` | what is known of it |
 //! | `GET /dead-letters` | what could not be delivered |
-//! | `POST /dead-letters/{id}` | sends it again |
+//! | `POST /dead-letters/{id}` | sends it again; the body is `{}` |
 //! | `GET /` | a page with the list of a user |
 //!
 //! Callers are the servers of the application, and the program listens on this machine only unless it is told
@@ -26,7 +26,9 @@ use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use futures::{StreamExt as _, stream};
 use level5::notifications::Refused;
+use serde::de::IgnoredAny;
 use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::assets::ASSETS;
@@ -40,16 +42,25 @@ use crate::store::{End, InboxItem, Status, Store, StoreError};
 const BODY: usize = 64 << 10;
 /// The most messages that are read from the store at once.
 const PAGE: usize = 100;
+/// The most lists that are read at the same time.
+const STREAMS: usize = 4096;
 
 /// What the routes need.
 #[derive(Debug, Clone)]
 pub struct Context {
-    /// Takes notifications.
-    pub service: Arc<Service>,
-    /// Wake the readers of lists.
-    pub bells: Bells,
-    /// Ends the streams.
-    pub stop: CancellationToken,
+    /// A place for each list that is read.
+    streams: Arc<Semaphore>,
+    service: Arc<Service>,
+    bells: Bells,
+    stop: CancellationToken,
+}
+
+impl Context {
+    /// Routes to a service whose lists ring these bells. `stop` ends the streams.
+    #[must_use]
+    pub fn new(service: Arc<Service>, bells: Bells, stop: CancellationToken) -> Self {
+        Self { streams: Arc::new(Semaphore::new(STREAMS)), service, bells, stop }
+    }
 }
 
 /// The routes of the interface.
@@ -78,7 +89,13 @@ async fn notify(State(context): State<Context>, Json(request): Json<Request>) ->
     answer(context.service.notify(request).await)
 }
 
-async fn redrive(State(context): State<Context>, Path(id): Path<String>) -> Response {
+/// The body is any JSON: a page of another server may not send that type without asking first, and nothing here answers
+/// such a question.
+async fn redrive(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    Json(_): Json<IgnoredAny>,
+) -> Response {
     match context.service.redrive(&id).await {
         Ok(Some(accepted)) => answer(Ok(accepted)),
         Ok(None) => refuse(StatusCode::NOT_FOUND, "there is no dead letter with this id"),
@@ -168,6 +185,7 @@ struct Reader {
     user: String,
     last: u64,
     listener: Listener,
+    _place: OwnedSemaphorePermit,
 }
 
 /// Sends the messages of a user after `Last-Event-ID`, and each new one. The stream ends with the program.
@@ -176,11 +194,14 @@ async fn events(
     Path(user): Path<String>,
     headers: HeaderMap,
 ) -> Response {
+    let Ok(place) = Arc::clone(&context.streams).try_acquire_owned() else {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "too many lists are read");
+    };
     let last = headers.get("last-event-id").and_then(|last| last.to_str().ok()?.parse().ok());
     // Before the first read: a message that comes in between rings, and is not missed.
     let listener = context.bells.listen(&user);
     let store = Arc::clone(context.service.store());
-    let reader = Reader { store, user, last: last.unwrap_or(0), listener };
+    let reader = Reader { store, user, last: last.unwrap_or(0), listener, _place: place };
     let messages = stream::unfold(reader, |mut reader| async move {
         let items = reader.next().await?;
         Some((stream::iter(items), reader))

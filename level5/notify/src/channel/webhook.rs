@@ -7,6 +7,9 @@
 //! | other 5xx, no answer | unknown: it may have it | sent again under the same id |
 //! | 410 | the endpoint is not in use any more | not sent again; the profile loses its endpoint |
 //! | any other | the endpoint does not take it | not sent again |
+//!
+//! An endpoint may be any address that the program can reach. An application that lets its users enter one has to look
+//! where it leads, or to let the program reach the outside only.
 
 use std::collections::HashMap;
 use std::fmt;

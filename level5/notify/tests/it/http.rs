@@ -1,13 +1,18 @@
 //! The program behind its interface: what it accepts, refuses and keeps.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Client, Method};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivatePkcs8KeyDer;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
 use crate::client::{call, client, get, post, set};
 use crate::process::{PATIENCE, Running, program};
+use crate::smtp::{Smtp, Tls};
 
 /// Waits until a notification has another state than `pending`.
 async fn ended(client: &Client, url: &str, id: &str) -> Value {
@@ -48,9 +53,10 @@ async fn a_notification_travels_over_a_restart() {
     assert_eq!(letters[0]["entry"]["request"]["id"], "three");
     set(&client, &url, "cat", json!({"channels": ["mail", "in_app"]})).await;
     let again = format!("{url}/dead-letters/three");
-    assert_eq!(post(&client, &again, &json!(null)).await.unwrap().0, 202);
+    assert_eq!(call(&client, Method::POST, &again, None).await.unwrap().0, 415);
+    assert_eq!(post(&client, &again, &json!({})).await.unwrap().0, 202);
     assert_eq!(ended(&client, &url, "three").await["via"], json!(["in_app"]));
-    assert_eq!(post(&client, &again, &json!(null)).await.unwrap().0, 404);
+    assert_eq!(post(&client, &again, &json!({})).await.unwrap().0, 404);
     // A digest of another day waits in the store.
     set(
         &client,
@@ -129,6 +135,81 @@ async fn what_makes_no_sense_is_refused() {
     for wrong in ["serve --port 70000", "serve --from nowhere", "send"] {
         let mut running = Running::start(program(folder.path(), wrong));
         assert_eq!(running.wait().code(), Some(2), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn mails_go_over_tls_with_a_password() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into();
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(ring)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    for (tls, scheme, more) in [
+        (Tls::AtOnce(acceptor.clone()), "smtps", ""),
+        (Tls::OnRequest(acceptor), "smtp", "?tls=required"),
+    ] {
+        let server = Smtp::with_tls(&[], Duration::ZERO, tls).await;
+        let folder = tempfile::tempdir().unwrap();
+        let trusted = folder.path().join("trusted.pem");
+        std::fs::write(&trusted, made.cert.pem()).unwrap();
+        let mut program = program(folder.path(), "serve --port 0");
+        let at = format!("ann:secret@localhost:{}{more}", server.port());
+        program.env("NOTIFIER_SMTP_URL", format!("{scheme}://{at}"));
+        program.env("SSL_CERT_FILE", trusted);
+        let mut running = Running::start(program);
+        let (client, url) = (client(), running.url().await);
+        set(&client, &url, "ben", json!({"channels": ["mail"], "mail": "ben@mail.example"})).await;
+        let one = json!({"id": "1", "user": "ben", "topic": "it", "priority": "high"});
+        post(&client, &format!("{url}/notifications"), &one).await.unwrap();
+        assert_eq!(ended(&client, &url, "1").await["via"], json!(["mail"]), "{scheme}");
+        assert_eq!(server.kept().len(), 1);
+        // "\0ann\0secret"
+        assert_eq!(server.logins(), ["AGFubgBzZWNyZXQ="]);
+    }
+}
+
+/// A limit on the length of a file, in blocks of 512 bytes. Without the signal a write above it is an error, as on a full
+/// disk.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_full_disk_ends_the_program_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut limited = std::process::Command::new("sh");
+    let script = "trap '' XFSZ; ulimit -f 8000; exec \"$0\" serve --port 0";
+    limited.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_notifier"));
+    limited.current_dir(folder.path());
+    let mut running = Running::start(limited);
+    let (client, url) = (client(), running.url().await);
+    // They wait, so that the store grows.
+    let often = json!({"weekly": {"day": 1, "at": "09:00"}});
+    set(&client, &url, "ann", json!({"channels": ["in_app"], "often": often})).await;
+    let mut accepted = 0;
+    loop {
+        let text = "x".repeat(15_000);
+        let id = accepted.to_string();
+        let body = json!({"id": id, "user": "ann", "topic": "it", "data": {"text": text}});
+        match post(&client, &format!("{url}/notifications"), &body).await {
+            Ok((202, _)) => accepted += 1,
+            // Refused, or the program has ended.
+            Ok((500 | 503, _)) | Err(_) => break,
+            Ok(other) => panic!("{other:?}"),
+        }
+        assert!(accepted < 10_000, "the disk is not full");
+    }
+    assert!(accepted > 10, "hardly anything was accepted");
+    assert_eq!(running.wait().code(), Some(3));
+    let mut running = Running::start(program(folder.path(), "serve --port 0"));
+    running.says("The store has").await;
+    let url = running.url().await;
+    for id in 0..accepted {
+        let (_, answer) = get(&client, &format!("{url}/notifications/{id}")).await.unwrap();
+        assert_eq!(answer["state"], "pending", "{id}: {answer}");
     }
 }
 

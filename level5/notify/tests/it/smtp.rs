@@ -1,12 +1,13 @@
-//! A small SMTP server, which takes mails, refuses them, or leaves without an answer.
+//! A small SMTP server, which takes mails, refuses them, or leaves without an answer. With and without TLS.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
 use tokio::time::sleep;
+use tokio_rustls::TlsAcceptor;
 
 /// What the server does with a mail, when it has all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,12 +48,27 @@ impl Mail {
     }
 }
 
+/// Where TLS begins.
+#[derive(Clone)]
+pub enum Tls {
+    Never,
+    AtOnce(TlsAcceptor),
+    /// After the client has asked for it. A client that does not is told nothing but this.
+    OnRequest(TlsAcceptor),
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
 /// The server. It ends with the runtime of the test.
 #[derive(Clone)]
 pub struct Smtp {
     port: u16,
     kept: Arc<Mutex<Vec<Mail>>>,
+    /// What clients have said to log in, in base64.
+    logins: Arc<Mutex<Vec<String>>>,
     script: Arc<Mutex<VecDeque<Then>>>,
+    tls: Tls,
     /// From the moment at which a mail is kept to its answer.
     delay: Duration,
 }
@@ -60,19 +76,38 @@ pub struct Smtp {
 impl Smtp {
     /// A server that does what the script says with one mail after the other, and takes all further ones.
     pub async fn start(script: &[Then], delay: Duration) -> Self {
+        Self::with_tls(script, delay, Tls::Never).await
+    }
+
+    pub async fn with_tls(script: &[Then], delay: Duration, tls: Tls) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let script = Arc::new(Mutex::new(script.iter().copied().collect()));
-        let server = Self { port, kept: Arc::default(), script, delay };
+        let (kept, logins) = (Arc::default(), Arc::default());
+        let server = Self { port, kept, logins, script, tls, delay };
         let serves = server.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let server = serves.clone();
                 // A client that is killed breaks its connection.
-                tokio::spawn(async move { server.talk(stream).await.unwrap_or_default() });
+                tokio::spawn(async move {
+                    let stream: Box<dyn Stream> = match &server.tls {
+                        Tls::AtOnce(tls) => Box::new(tls.accept(stream).await?),
+                        _ => Box::new(stream),
+                    };
+                    server.talk(stream).await
+                });
             }
         });
         server
+    }
+
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn logins(&self) -> Vec<String> {
+        self.logins.lock().unwrap().clone()
     }
 
     pub fn url(&self) -> String {
@@ -83,9 +118,10 @@ impl Smtp {
         self.kept.lock().unwrap().clone()
     }
 
-    async fn talk(&self, stream: TcpStream) -> std::io::Result<()> {
+    async fn talk(&self, stream: Box<dyn Stream>) -> std::io::Result<()> {
         let mut stream = BufReader::new(stream);
         let (mut line, mut to) = (String::new(), String::new());
+        let mut wants_tls = matches!(self.tls, Tls::OnRequest(_));
         stream.write_all(b"220 test ESMTP\r\n").await?;
         loop {
             line.clear();
@@ -94,7 +130,23 @@ impl Smtp {
             }
             let verb = line.split([' ', ':', '\r']).next().unwrap_or_default().to_uppercase();
             let answer = match verb.as_str() {
-                "EHLO" => "250-test\r\n250 8BITMIME",
+                "EHLO" if wants_tls => "250-test\r\n250 STARTTLS",
+                "EHLO" => "250-test\r\n250-AUTH PLAIN\r\n250 8BITMIME",
+                "STARTTLS" => {
+                    let Tls::OnRequest(tls) = &self.tls else { panic!("{line}") };
+                    stream.write_all(b"220 go on\r\n").await?;
+                    let stream_of_tls: Box<dyn Stream> =
+                        Box::new(tls.accept(stream.into_inner()).await?);
+                    stream = BufReader::new(stream_of_tls);
+                    wants_tls = false;
+                    continue;
+                }
+                _ if wants_tls => "530 begin TLS first",
+                "AUTH" => {
+                    let login = line.split_whitespace().last().unwrap().to_owned();
+                    self.logins.lock().unwrap().push(login);
+                    "235 welcome"
+                }
                 "RCPT" => {
                     let start = line.find('<').unwrap();
                     to = line[start + 1..line.find('>').unwrap()].to_owned();
