@@ -45,7 +45,7 @@ pub struct Part {
 }
 
 impl Desk {
-    /// A desk with what a store holds.
+    /// A desk with what a store holds. Parcels of which nothing waits are left out.
     #[must_use]
     pub fn new(loaded: &Loaded) -> Self {
         let desk = Self::default();
@@ -120,15 +120,24 @@ impl Desk {
         parcel.is_some_and(|parcel| parcel.state == ParcelState::Delivered)
     }
 
+    /// Whether a parcel is noted.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.open().parcels.contains_key(key)
+    }
+
     /// The parcels whose outcome is unknown.
     #[must_use]
     pub fn unknown(&self) -> usize {
         self.open().parcels.values().filter(|it| it.state == ParcelState::Begun).count()
     }
 
-    /// Notes a parcel, or its new state.
+    /// Notes a parcel, or its new state, unless all its notifications have ended meanwhile.
     pub fn note(&self, parcel: Parcel) {
         let mut open = self.open();
+        if !parcel.ids.iter().any(|id| open.entries.contains_key(id)) {
+            return;
+        }
         for id in &parcel.ids {
             open.by_id.insert((parcel.way, id.clone()), parcel.key.clone());
         }

@@ -31,7 +31,7 @@ use crate::desk::Desk;
 use crate::entry::{Entry, Request, RequestError, Urgency};
 use crate::plan::{Since, dues};
 use crate::profile::{Known, Profile, ProfileError, Way};
-use crate::store::{Applied, Change, End, Letter, Loaded, Status, Store, StoreError};
+use crate::store::{Applied, Change, End, Letter, Loaded, Parcel, Status, Store, StoreError};
 
 /// What was due while no process ran is due so long after the start: all of it is resumed by then, and what belongs
 /// together goes together.
@@ -154,6 +154,7 @@ impl Service {
         let settled = settled(&office.desk);
         recovered.delivered = settled.len();
         record(&office, &settled).await?;
+        sweep(&office, &loaded.parcels).await?;
         let pending: Vec<Entry> = loaded
             .pending
             .into_iter()
@@ -378,6 +379,17 @@ async fn record(office: &Office, ends: &[(String, End)]) -> Result<(), StoreErro
         changes.push(Change::End(id.clone(), end.clone()));
         changes.extend(office.desk.end(id).into_iter().map(Change::DropParcel));
     }
+    if !changes.is_empty() {
+        office.store.apply(changes).await?;
+    }
+    Ok(())
+}
+
+/// Removes parcels that were recorded after the last of their notifications had ended, as when a channel is given up while
+/// the disk is slow.
+async fn sweep(office: &Office, parcels: &[Parcel]) -> Result<(), StoreError> {
+    let left = parcels.iter().filter(|parcel| !office.desk.has(&parcel.key));
+    let changes: Vec<_> = left.map(|parcel| Change::DropParcel(parcel.key.clone())).collect();
     if !changes.is_empty() {
         office.store.apply(changes).await?;
     }

@@ -60,12 +60,8 @@ impl Channel for InApp {
         if changes.is_empty() {
             return Ok(());
         }
-        // A call that is dropped here may be made: the next attempt finds the messages in the list, and adds none.
-        let kept = self.office.store.apply(changes).await;
-        kept.map_err(|error| ChannelError(error.to_string()))?;
-        parcels.into_iter().for_each(|parcel| self.office.desk.note(parcel));
-        self.bells.ring(&to.0);
-        Ok(())
+        let (bells, user) = (self.bells.clone(), to.clone());
+        self.office.keep(changes, parcels, move || bells.ring(&user.0)).await
     }
 }
 

@@ -93,21 +93,33 @@ impl Office {
         (!entries.is_empty()).then_some(Letter { key, user, profile, entries })
     }
 
-    /// Makes changes also if the caller is dropped meanwhile. Returns whether they are safe.
-    async fn keep(&self, changes: Vec<Change>) -> bool {
-        let store = Arc::clone(&self.store);
-        let kept = tokio::spawn(async move { store.apply(changes).await }).await;
-        match kept {
-            Ok(Ok(_)) => true,
-            Ok(Err(error)) => {
-                tracing::error!(%error, "the outcome of a delivery was not recorded");
-                false
+    /// Makes changes, notes these parcels on the desk, and calls `then`.
+    ///
+    /// In a task of its own: a caller that is dropped meanwhile, because the disk is slow and the notifier gives the call
+    /// up, leaves no half of it.
+    async fn keep(
+        &self,
+        changes: Vec<Change>,
+        parcels: Vec<Parcel>,
+        then: impl FnOnce() + Send + 'static,
+    ) -> Result<(), ChannelError> {
+        let office = self.clone();
+        let keeps = tokio::spawn(async move {
+            let kept = office.store.apply(changes).await;
+            if kept.is_ok() {
+                parcels.into_iter().for_each(|parcel| office.desk.note(parcel));
+                then();
             }
-            Err(error) => {
-                tracing::error!(%error, "the outcome of a delivery was not recorded");
-                false
-            }
-        }
+            kept.map(drop)
+        });
+        let failed = match keeps.await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            // The runtime ends, or the task has panicked.
+            Err(error) => error.to_string(),
+        };
+        tracing::error!(error = failed, "a step of a delivery was not recorded");
+        Err(ChannelError(failed))
     }
 
     /// Removes an endpoint that is not in use any more, unless the user has another one by now.
@@ -117,9 +129,10 @@ impl Office {
         if known.profile.webhook.as_ref().is_some_and(|endpoint| endpoint.url == url) {
             let mut known = Known::clone(&known);
             known.profile.webhook = None;
-            if self.keep(vec![Change::Profile(user.to_owned(), known.clone())]).await {
-                self.desk.know(user, known);
-            }
+            let change = Change::Profile(user.to_owned(), known.clone());
+            let (desk, user) = (Arc::clone(&self.desk), user.to_owned());
+            // An error changes nothing: the endpoint is refused again.
+            let _ = self.keep(vec![change], Vec::new(), move || desk.know(&user, known)).await;
         }
     }
 }
@@ -151,9 +164,8 @@ impl<C: Carrier> Tracked<C> {
             // Before the provider is asked: if the process dies, the next one must know which parcels may have arrived,
             // and which notifications were together in them.
             let begun = with(ParcelState::Begun);
-            let kept = self.office.store.apply(vec![Change::Parcel(begun.clone())]).await;
-            kept.map_err(|error| ChannelError(error.to_string()))?;
-            self.office.desk.note(begun);
+            let change = Change::Parcel(begun.clone());
+            self.office.keep(vec![change], vec![begun], || ()).await?;
         }
         let carried = self.carrier.carry(&letter).await;
         let state = match &carried {
@@ -167,7 +179,7 @@ impl<C: Carrier> Tracked<C> {
             // On the desk before the wait for the disk: a caller that drops this call tries again, and must find it.
             self.office.desk.note(ended.clone());
             // An error changes nothing for this process. The next one may send the parcel again.
-            let _ = self.office.keep(vec![Change::Parcel(ended)]).await;
+            let _ = self.office.keep(vec![Change::Parcel(ended)], Vec::new(), || ()).await;
         }
         if let (Err(Failure::Gone(_)), Some(endpoint)) = (&carried, &letter.profile.webhook) {
             self.office.forget_endpoint(&letter.user, &endpoint.url).await;

@@ -295,8 +295,11 @@ async fn left_behind(priority: Urgency) -> Memory {
     let (key, way, state) = ("key".to_owned(), Way::Webhook, ParcelState::Delivered);
     let parcel = Parcel { key, way, ids: vec!["1".to_owned()], state };
     let known = Known { profile, since };
+    // And a parcel that came too late: nothing of it waits.
+    let late = Parcel { key: "late".to_owned(), ids: vec!["0".to_owned()], ..parcel.clone() };
     let changes = [Change::Profile("ann".to_owned(), known), Change::Accept(entry)];
-    store.apply(changes.into_iter().chain([Change::Parcel(parcel)]).collect()).await.unwrap();
+    let parcels = [parcel, late].map(Change::Parcel);
+    store.apply(changes.into_iter().chain(parcels).collect()).await.unwrap();
     store
 }
 
