@@ -60,6 +60,9 @@ pub struct ServeArgs {
     /// How long the first of several notifications waits for more, in milliseconds
     #[arg(long, default_value_t = 5000)]
     pub window: u64,
+    /// The most messages that the list of a user keeps; the oldest one goes first
+    #[arg(long, default_value = "100")]
+    pub inbox: NonZeroUsize,
     /// The most notifications that wait; one more is refused with 503
     #[arg(long, default_value = "100000")]
     pub max_pending: NonZeroUsize,

@@ -22,14 +22,15 @@ pub struct Since {
 /// They are those of that process: a window or digest counts from the acceptance, or from the last change of the user's
 /// preferences. So a restart neither skips nor repeats a digest. Quiet hours decide later, when something is due.
 ///
-/// What was due while no process ran is due at `now`, together. `preferences` has the users; the others have `defaults`.
+/// What was due while no process ran is due at `now` if it goes alone, in the order of acceptance, and at `soon` if it goes
+/// with others: all of them are resumed by then. `preferences` has the users; the others have `defaults`.
 #[must_use]
 pub fn dues(
     entries: &[Entry],
     preferences: &HashMap<&str, Since>,
     defaults: &Preferences,
     window: Duration,
-    now: Timestamp,
+    (now, soon): (Timestamp, Timestamp),
 ) -> Vec<Timestamp> {
     // By user: the end of the window that was opened last.
     let mut windows = HashMap::new();
@@ -40,17 +41,19 @@ pub fn dues(
         // As the notifier does when preferences change: as if it were accepted at that moment.
         let from = known.map_or(entry.accepted_at, |known| known.since.max(entry.accepted_at));
         match (entry.request.priority.into(), preferences.frequency) {
-            (Priority::Urgent, _) | (Priority::High, Frequency::Immediate) => from,
+            (Priority::Urgent, _) | (Priority::High, Frequency::Immediate) => from.max(now),
             (_, Frequency::Immediate | Frequency::Batched) => {
                 let end = windows.get(user).copied().filter(|end| *end > from);
                 let end = end.unwrap_or_else(|| from.checked_add(window).unwrap_or(Timestamp::MAX));
                 windows.insert(user.to_owned(), end);
-                end
+                end.max(soon)
             }
-            (_, digests) => digests.next_digest(from, &preferences.zone).unwrap_or(Timestamp::MAX),
+            (_, digests) => {
+                digests.next_digest(from, &preferences.zone).unwrap_or(Timestamp::MAX).max(soon)
+            }
         }
     };
-    entries.iter().map(|entry| due(entry).max(now)).collect()
+    entries.iter().map(due).collect()
 }
 
 #[cfg(test)]
@@ -106,9 +109,14 @@ mod tests {
         let defaults = Preferences::new([ChannelKind::InApp]);
         let minute = Duration::from_secs(60);
         let expected: Vec<_> = cases.iter().map(|(.., due)| at(due)).collect();
-        assert_eq!(dues(&entries, &users, &defaults, minute, at(long_ago)), expected);
+        let long_ago = (at(long_ago), at(long_ago));
+        assert_eq!(dues(&entries, &users, &defaults, minute, long_ago), expected);
         let later = at("2026-03-29T05:01:10Z");
-        let due = dues(&entries, &users, &defaults, minute, later);
-        assert_eq!(due, expected.iter().map(|due| *due.max(&later)).collect::<Vec<_>>());
+        let soon = later + Duration::from_secs(1);
+        let due = dues(&entries, &users, &defaults, minute, (later, soon));
+        let goes_alone = [false, true, false, false, false, false, true, false];
+        let expected = expected.into_iter().zip(goes_alone);
+        let expected = expected.map(|(due, alone)| due.max(if alone { later } else { soon }));
+        assert_eq!(due, expected.collect::<Vec<_>>());
     }
 }

@@ -48,7 +48,8 @@ pub async fn serve(args: &ServeArgs, stop: CancellationToken) -> Result<(), Prog
     let templates = Templates::load(args.templates.as_deref())?;
     let composer = Composer::new(&args.from, templates.clone())?;
     fs::create_dir_all(&args.data).map_err(data)?;
-    let store = Arc::new(Disk::open(args.data.join(STORE), Limits::default())?);
+    let limits = Limits { inbox: args.inbox, ..Limits::default() };
+    let store = Arc::new(Disk::open(args.data.join(STORE), limits)?);
     let wall: Arc<dyn WallClock> = Arc::new(SystemWall);
     let (office, loaded) = open(store)?;
     let bells = Bells::default();

@@ -33,9 +33,9 @@ use crate::plan::{Since, dues};
 use crate::profile::{Known, Profile, ProfileError, Way};
 use crate::store::{Applied, Change, End, Letter, Loaded, Parcel, Status, Store, StoreError};
 
-/// What was due while no process ran is due so long after the start: all of it is resumed by then, and what belongs
-/// together goes together.
-const GRACE: Duration = Duration::from_millis(250);
+/// A digest or a window that was due while no process ran is due so long after the start: all of it is resumed by then,
+/// and goes together.
+const GRACE: Duration = Duration::from_millis(100);
 /// The most ends that are recorded together.
 const ENDS: usize = 512;
 
@@ -179,8 +179,9 @@ impl Service {
                 users.insert(user.as_str(), Since { preferences, since: known.since });
             }
         }
-        let soon = wall.now().checked_add(GRACE).unwrap_or(Timestamp::MAX);
-        let dues = dues(&pending, &users, &defaults, window, soon);
+        let now = wall.now();
+        let soon = now.checked_add(GRACE).unwrap_or(Timestamp::MAX);
+        let dues = dues(&pending, &users, &defaults, window, (now, soon));
         let (receipts, accepted) = mpsc::unbounded_channel();
         for (entry, due) in pending.iter().zip(dues) {
             let pending = Pending { notification: entry.notification(), due };

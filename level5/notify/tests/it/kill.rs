@@ -118,7 +118,7 @@ async fn a_restart_neither_loses_nor_repeats() {
     let smtp = Smtp::start(&[], Duration::from_millis(8)).await;
     let endpoint = Endpoint::start(Duration::from_millis(8)).await;
     let start = || {
-        let mut program = program(folder.path(), "serve --port 0 --window 40");
+        let mut program = program(folder.path(), "serve --port 0 --window 40 --inbox 1000000");
         program.env("NOTIFIER_SMTP_URL", smtp.url());
         Running::start(program)
     };
@@ -173,11 +173,13 @@ async fn a_restart_neither_loses_nor_repeats() {
         accepted.push(producer.await.unwrap());
     }
     let url = up.borrow().clone().unwrap();
+    let mut ends = BTreeMap::new();
     for id in accepted.iter().flatten() {
         let begun = Instant::now();
         loop {
             let (_, answer) = get(&client, &format!("{url}/notifications/{id}")).await.unwrap();
             if answer["state"] == "sent" {
+                ends.insert(id.clone(), answer);
                 break;
             }
             assert_eq!(answer["state"], "pending", "{answer}");
@@ -195,7 +197,8 @@ async fn a_restart_neither_loses_nor_repeats() {
         let seen = seen.lock().unwrap().clone();
         let all: BTreeSet<_> = seen.iter().collect();
         let missing: Vec<_> = accepted.iter().filter(|id| !all.contains(id)).collect();
-        assert!(missing.is_empty(), "{missing:?} are missing of {}", accepted.len());
+        let missing: Vec<_> = missing.into_iter().map(|id| ends[id].to_string()).collect();
+        assert!(missing.is_empty(), "{missing:#?} are missing of {}", accepted.len());
         assert_eq!(seen.len(), accepted.len(), "a message came twice: {seen:?}");
     }
     let mails = |user: &str| {

@@ -8,22 +8,27 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use level5::notifications::retry::Backoff;
 use level5::notifications::{Channels, Config, Frequency, Preferences};
 use level5::wall_clock::{VirtualWall, WallClock};
 use notifier::channel::in_app::{Bells, InApp};
 use notifier::channel::{Carrier, Failure, Tracked};
-use notifier::desk::Letter;
+use notifier::desk;
 use notifier::entry::{Entry, Urgency};
 use notifier::profile::{Known, Often, Profile, Quiet, Way};
 use notifier::service::{Service, open};
-use notifier::store::{Change, End, Limits, Memory, Parcel, ParcelState, Status, Store as _};
+use notifier::store::{
+    Applied, Change, End, InboxItem, Letter, Limits, Loaded, Memory, Parcel, ParcelState, Status,
+    Store, StoreError,
+};
 use notifier::templates::Templates;
 use tokio::runtime::Builder;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-use crate::office::{profile, request};
+use crate::office::{deliver, entry, profile, request};
 use crate::process::Dice;
 
 /// How many histories are played: `NOTIFIER_HISTORIES`, or so many.
@@ -66,7 +71,7 @@ impl Carrier for Provider {
         self.way
     }
 
-    async fn carry(&self, letter: &Letter) -> Result<(), Failure> {
+    async fn carry(&self, letter: &desk::Letter) -> Result<(), Failure> {
         let (before, after, luck) = {
             let mut dice = self.dice.lock().unwrap();
             (dice.below(1500), dice.below(1500), if self.has_faults { dice.below(10) } else { 9 })
@@ -332,6 +337,56 @@ async fn what_a_channel_has_delivered_needs_no_other_one() {
         let left = store.load().unwrap();
         assert!(left.pending.is_empty() && left.parcels.is_empty(), "{left:?}");
     }
+}
+
+/// A store over a disk that stalls.
+struct Stalls(Memory);
+
+impl Store for Stalls {
+    fn apply(&self, changes: Vec<Change>) -> BoxFuture<'_, Result<Vec<Applied>, StoreError>> {
+        async move {
+            sleep(Duration::from_secs(15)).await;
+            self.0.apply(changes).await
+        }
+        .boxed()
+    }
+
+    fn load(&self) -> Result<Loaded, StoreError> {
+        self.0.load()
+    }
+
+    fn inbox(&self, user: &str, after: u64, most: usize) -> Result<Vec<InboxItem>, StoreError> {
+        self.0.inbox(user, after, most)
+    }
+
+    fn status(&self, id: &str) -> Result<Option<Status>, StoreError> {
+        self.0.status(id)
+    }
+
+    fn letters(&self) -> Result<Vec<Letter>, StoreError> {
+        self.0.letters()
+    }
+
+    fn broken(&self) -> BoxFuture<'_, StoreError> {
+        self.0.broken()
+    }
+}
+
+/// The notifier gives a call up after a while, and the disk is done with it later.
+#[tokio::test(start_paused = true)]
+async fn a_message_of_a_slow_disk_wakes_its_readers() {
+    let (store, bells) = (Arc::new(Stalls(Memory::default())), Bells::default());
+    store.apply(vec![Change::Accept(entry("1", "ann"))]).await.unwrap();
+    let (office, _) = open(store).unwrap();
+    let list = InApp::new(office.clone(), Templates::load(None).unwrap(), bells.clone());
+    let mut listener = bells.listen("ann");
+    assert!(timeout(Duration::from_secs(10), deliver(&list, &["1"])).await.is_err());
+    listener.rings().await;
+    assert_eq!(office.store.inbox("ann", 0, 10).unwrap().len(), 1);
+    assert!(office.desk.is_delivered(Way::InApp, "1"));
+    // The next attempt finds it.
+    deliver(&list, &["1"]).await.unwrap();
+    assert_eq!(office.store.inbox("ann", 0, 10).unwrap().len(), 1);
 }
 
 #[test]
