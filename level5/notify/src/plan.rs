@@ -34,7 +34,7 @@ pub fn dues(
 ) -> Vec<Timestamp> {
     // By user: the end of the window that was opened last.
     let mut windows = HashMap::new();
-    let mut due = |entry: &Entry| {
+    let due = |entry: &Entry| {
         let user = entry.request.user.as_str();
         let known = preferences.get(user);
         let preferences = known.map_or(defaults, |known| &known.preferences);
