@@ -42,6 +42,8 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("form", &[""], &[]),
     // A command that runs the exercise on a file of its user.
     ("plan", &[""], &[]),
+    // The exercise on real parts: mail, webhooks, a store.
+    ("notify", &[""], &[]),
     ("journal", &[""], &[]),
     // The gateway behind HTTP. The program starts it, and brings the services.
     ("service", &["domain", "", "adapters"], &["sim"]),
@@ -137,7 +139,7 @@ fn forbidden(from: &Place, to: &Place, only_tests: bool) -> Option<String> {
                 return Some("a level may use the levels below it, never one above".to_owned());
             }
             if other < number {
-                let programs = ["app", "dashboard", "form", "plan", "bench", "instructions", "service"];
+                let programs = ["app", "dashboard", "form", "plan", "notify", "bench", "instructions", "service"];
                 let top = programs.contains(&used.as_str());
                 return top.then(|| "no other level may use a program or a benchmark".to_owned());
             }

@@ -1,6 +1,7 @@
 //! What level 5 promises, by its public API.
 
 mod conflict;
+mod digests;
 mod form_validator;
 mod multi_source_cache;
 mod notifications;
