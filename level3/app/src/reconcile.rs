@@ -26,6 +26,10 @@ impl Books for Rows {
     fn rows(&self, after: u64, most: usize) -> Asked<'_, Vec<Booked>> {
         Books::rows(self.0.as_ref(), after, most)
     }
+
+    fn refunded(&self, payment: PaymentId) -> Asked<'_, i64> {
+        Books::refunded(self.0.as_ref(), payment)
+    }
 }
 
 /// Compares, and repairs the differences unless `--dry-run` is given.

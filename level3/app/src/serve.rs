@@ -105,8 +105,8 @@ pub struct AddKeyArgs {
     /// The merchant whose key it is: small letters, digits and hyphens. A new name is a new merchant
     merchant: MerchantId,
 
-    /// What the key may do: payments:read, payments:write, metrics:read, operator. Repeat it for
-    /// more than one
+    /// What the key may do: payments:read, payments:write, refunds:write, metrics:read, operator.
+    /// Repeat it for more than one
     #[arg(long = "scope", required = true, value_name = "SCOPE")]
     scopes: Vec<Scope>,
 }
@@ -179,6 +179,7 @@ pub async fn serve(
         gateway: engine.gateway.clone(),
         store: Arc::clone(&engine.store.store),
         provider: Arc::clone(&engine.provider) as _,
+        refunds: engine.part_refunds(),
         metrics,
         keys: keys.clone(),
     };
@@ -192,7 +193,13 @@ pub async fn serve(
     ));
     let beside = async {
         let keys = keys.follow(folder.keys(), KEYS);
-        tokio::join!(recover(&engine, &service), note(&engine), keys, follow(tls.as_ref()))
+        tokio::join!(
+            recover(&engine, &service),
+            note(&engine),
+            service.follow_refunds(),
+            keys,
+            follow(tls.as_ref())
+        )
     };
     let store = Arc::clone(&engine.store.store);
     let asked = async {

@@ -10,6 +10,7 @@
 //! | `layers` | what is done around every route |
 //! | `server`, `tls` | connections, their certificate, and the drain |
 //! | `payment` | a payment as clients send it and see it |
+//! | `refunds` | refunds in full and in part |
 //! | `filed` | the key spaces and the lists of merchants |
 //! | `merchants` | API keys, and how many requests a merchant may send |
 //! | `problem` | refusals, each with a stable type |
@@ -35,6 +36,7 @@ mod openapi;
 mod payment;
 mod problem;
 mod readiness;
+mod refunds;
 mod request_id;
 mod server;
 mod service;

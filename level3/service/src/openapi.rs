@@ -4,6 +4,7 @@
 //! with a library that is not ours.
 
 use axum::http::StatusCode;
+use level3_adapters::sql::RefundState;
 use serde_json::{Map, Value, json};
 
 use crate::filed::MAX_CLIENT_KEY;
@@ -24,6 +25,7 @@ pub fn document() -> Value {
         "servers": [{ "url": "/" }],
         "tags": [
             { "name": "payments", "description": "Payments of the key's merchant." },
+            { "name": "refunds", "description": "Refunds of payments, in full and in part." },
             { "name": "operations", "description": "For operators and their tools." },
         ],
         "security": [{ "key": [] }],
@@ -49,6 +51,9 @@ fn paths() -> Value {
     let id = json!({
         "name": "id", "in": "path", "required": true, "schema": { "$ref": "#/components/schemas/PaymentId" },
     });
+    let refund = json!({
+        "name": "refund", "in": "path", "required": true, "schema": { "$ref": "#/components/schemas/RefundId" },
+    });
     let slug = json!({
         "name": "slug", "in": "path", "required": true, "schema": { "type": "string" },
     });
@@ -66,11 +71,7 @@ fn paths() -> Value {
                 "operationId": "createPayment", "tags": ["payments"],
                 "summary": "Make a payment (scope payments:write)",
                 "description": "Answers within ten seconds. The same key with the same body gets the same answer, or joins the payment that is under way. When the client disconnects, the payment goes on.",
-                "parameters": [{
-                    "name": "Idempotency-Key", "in": "header", "required": true,
-                    "description": "Names the payment: the same for every repeat. Keys of other merchants do not collide with it.",
-                    "schema": { "type": "string", "minLength": 1, "maxLength": MAX_CLIENT_KEY, "pattern": "^[ -~]+$" },
-                }],
+                "parameters": [idempotency_key("Names the payment: the same for every repeat. Keys of other merchants do not collide with it.")],
                 "requestBody": { "required": true, "content": {
                     "application/json": { "schema": { "$ref": "#/components/schemas/NewPayment" } },
                 } },
@@ -101,8 +102,41 @@ fn paths() -> Value {
         "/v1/payments/{id}": { "get": {
             "operationId": "showPayment", "tags": ["payments"],
             "summary": "Show a payment with its steps and times (scope payments:read)",
-            "parameters": [id],
+            "parameters": [id.clone()],
             "responses": responses(&[("200", "The payment.", "Payment")],
+                &[&[P::NotFound][..], &reading].concat()),
+        } },
+        "/v1/payments/{id}/refunds": {
+            "post": {
+                "operationId": "createRefund", "tags": ["refunds"],
+                "summary": "Refund a payment, or a part of it (scope refunds:write)",
+                "description": "Refunds have a space of idempotency keys of their own. The refunds of a payment never exceed its charge: a refund that is under way counts, one that has failed does not. When the client disconnects, the refund goes on.",
+                "parameters": [id.clone(), idempotency_key("Names the refund: the same for every repeat.")],
+                "requestBody": { "required": true, "content": {
+                    "application/json": { "schema": { "$ref": "#/components/schemas/NewRefund" } },
+                } },
+                "responses": responses(&[
+                    ("201", "The provider has accepted the refund.", "Refund"),
+                    ("202", "The refund has no outcome yet; read it at Location.", "Refund"),
+                ], &[
+                    P::InvalidRequest, P::KeyMissing, P::Unauthorized, P::Forbidden, P::NotFound, P::NotPaid,
+                    P::TooLarge, P::MediaType, P::KeyReused, P::RefundExceeds, P::RefundFailed, P::RateLimited,
+                    P::Internal, P::ShuttingDown, P::StoreUnavailable, P::TimedOut,
+                ]),
+            },
+            "get": {
+                "operationId": "listRefunds", "tags": ["refunds"],
+                "summary": "List the refunds of a payment, the oldest first (scope payments:read)",
+                "parameters": [id.clone()],
+                "responses": responses(&[("200", "The refunds.", "Refunds")],
+                    &[&[P::NotFound][..], &reading].concat()),
+            },
+        },
+        "/v1/payments/{id}/refunds/{refund}": { "get": {
+            "operationId": "showRefund", "tags": ["refunds"],
+            "summary": "Show a refund (scope payments:read)",
+            "parameters": [id, refund],
+            "responses": responses(&[("200", "The refund.", "Refund")],
                 &[&[P::NotFound][..], &reading].concat()),
         } },
         "/v1/dead-letters": { "get": {
@@ -138,6 +172,14 @@ fn paths() -> Value {
     })
 }
 
+/// Describes the header with the client's key.
+fn idempotency_key(description: &str) -> Value {
+    json!({
+        "name": "Idempotency-Key", "in": "header", "required": true, "description": description,
+        "schema": { "type": "string", "minLength": 1, "maxLength": MAX_CLIENT_KEY, "pattern": "^[ -~]+$" },
+    })
+}
+
 /// Describes an operation that needs no key.
 fn open(id: &str, summary: &str, responses: Value) -> Value {
     json!({
@@ -157,9 +199,9 @@ fn responses(good: &[(&str, &str, &str)], problems: &[ProblemKind]) -> Value {
         let reference = json!({ "$ref": format!("#/components/schemas/{schema}") });
         let content = json!({ "application/json": { "schema": reference } });
         let mut answer = json!({ "description": description, "content": content });
-        if *schema == "PaymentAnswer" {
+        if *schema == "PaymentAnswer" || *schema == "Refund" && *status != "200" {
             answer["headers"] = json!({
-                "Location": header("The payment.", json!({ "type": "string" })),
+                "Location": header("Where to read it.", json!({ "type": "string" })),
                 "Idempotency-Replayed": replayed(),
             });
         }
@@ -175,7 +217,10 @@ fn responses(good: &[(&str, &str, &str)], problems: &[ProblemKind]) -> Value {
         let before = entry["description"].as_str().unwrap_or_default();
         entry["description"] = json!(format!("{before} {line}").trim_start());
         match kind {
-            ProblemKind::Declined | ProblemKind::Rejected | ProblemKind::Failed => {
+            ProblemKind::Declined
+            | ProblemKind::Rejected
+            | ProblemKind::Failed
+            | ProblemKind::RefundFailed => {
                 entry["headers"]["Idempotency-Replayed"] = replayed();
             }
             kind if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS]
@@ -208,6 +253,7 @@ fn with_text(mut responses: Value) -> Value {
 fn schemas() -> Value {
     let types: Vec<_> = ProblemKind::ALL.iter().map(|kind| kind.type_uri()).collect();
     let states: Vec<_> = State::ALL.iter().map(|state| state.name()).collect();
+    let refund_states: Vec<_> = RefundState::ALL.iter().map(|state| state.name()).collect();
     let text = || json!({ "type": "string" });
     let time = || json!({ "type": "string", "format": "date-time" });
     let count = || json!({ "type": "integer", "minimum": 0 });
@@ -235,6 +281,22 @@ fn schemas() -> Value {
             "currency": currency(), "state": { "$ref": "#/components/schemas/State" },
             "transaction": text(), "intent": text(),
         }), &["transaction", "intent"]),
+        "RefundId": { "type": "string", "pattern": "^re_[0-9a-f]{32}$" },
+        "NewRefund": object(json!({
+            "amount": {
+                "type": "integer", "minimum": 1, "maximum": level3_domain::money::MAX_MINOR,
+                "description": "Minor units of the payment's currency. Without it, all that is left of the charge.",
+            },
+        }), &["amount"]),
+        "Refund": object(json!({
+            "id": { "$ref": "#/components/schemas/RefundId" },
+            "payment": { "$ref": "#/components/schemas/PaymentId" },
+            "amount": amount(), "currency": currency(),
+            "state": { "type": "string", "enum": refund_states },
+            "created_at": time(), "updated_at": time(),
+            "reason": { "type": "string", "description": "Why it failed." },
+        }), &["reason"]),
+        "Refunds": object(json!({ "data": list("Refund") }), &[]),
         "PaymentSummary": summary(json!({}), &[]),
         "Payment": summary(json!({ "runs": list("Run") }), &[]),
         "Failure": object(json!({
@@ -280,6 +342,8 @@ fn schemas() -> Value {
                     "properties": { "pointer": text(), "detail": text() },
                 } },
                 "payment": { "$ref": "#/components/schemas/PaymentId" }, "step": text(),
+                "refund": { "$ref": "#/components/schemas/RefundId" },
+                "left": { "type": "integer", "minimum": 0, "description": "What can still be refunded, in minor units." },
             },
         },
         "ProblemType": object(json!({
@@ -302,12 +366,13 @@ fn summary(more: Value, optional: &[&str]) -> Value {
         "created_at": time(), "updated_at": time(),
         "transaction": text(), "intent": text(),
         "receipt": { "enum": ["pending", "sent"] },
+        "refunded": { "type": "integer", "minimum": 0, "description": "What the customer has got back, in minor units." },
         "failure": { "$ref": "#/components/schemas/Failure" },
     });
     if let (Value::Object(all), Value::Object(more)) = (&mut properties, more) {
         all.extend(more);
     }
-    let only_sometimes = ["transaction", "intent", "receipt", "failure"];
+    let only_sometimes = ["transaction", "intent", "receipt", "refunded", "failure"];
     object(properties, &[optional, &only_sometimes].concat())
 }
 

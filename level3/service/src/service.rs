@@ -9,11 +9,13 @@ use axum::Router;
 use level3::gateway::Gateway;
 use level3_adapters::sql::Store;
 use level3_domain::provider::PaymentProvider;
+use level3_domain::refund::PartRefunds;
 use tokio::sync::{Mutex, Notify};
 
 use crate::merchants::Keyring;
 use crate::metrics::Metrics;
 use crate::readiness::{CheckAges, Readiness};
+use crate::refunds::Refunds;
 use crate::{api, layers};
 
 /// The limits of the service.
@@ -63,6 +65,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The payment provider, for the readiness check.
     pub provider: Arc<dyn PaymentProvider>,
+    /// Refunds parts of the charges of the same account.
+    pub refunds: Arc<dyn PartRefunds>,
     /// The figures.
     pub metrics: Metrics,
     /// The keys of the merchants.
@@ -82,6 +86,7 @@ pub struct Service(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) gateway: Gateway,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) refunds: Refunds,
     pub(crate) metrics: Metrics,
     pub(crate) keys: Keyring,
     pub(crate) readiness: Readiness,
@@ -103,11 +108,13 @@ impl Service {
     /// Makes a service.
     #[must_use]
     pub fn new(parts: Parts, config: ServiceConfig) -> Self {
-        let Parts { gateway, store, provider, metrics, keys } = parts;
+        let Parts { gateway, store, provider, refunds, metrics, keys } = parts;
+        let refunds = Refunds::new(Arc::clone(&store), refunds, metrics.clone());
         let readiness = Readiness::new(Arc::clone(&store), provider, config.check_ages);
         Self(Arc::new(Inner {
             gateway,
             store,
+            refunds,
             metrics,
             keys,
             readiness,
@@ -133,8 +140,25 @@ impl Service {
         self.0.unsettled.notified().await;
     }
 
+    /// Works on refunds without an outcome: those whose client did not wait for it, and those of
+    /// earlier processes. Never returns.
+    ///
+    /// # Cancellation
+    ///
+    /// Refunds that are under way go on. The others stay in the store.
+    pub async fn follow_refunds(&self) {
+        self.0.refunds.follow().await;
+    }
+
     /// Reports that the service is not ready from now on. Payments are still accepted.
     pub(crate) fn begin_draining(&self) {
         self.0.draining.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Inner {
+    /// Whether new work is refused.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 }

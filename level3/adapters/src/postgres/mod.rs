@@ -46,6 +46,7 @@ mod ledger;
 mod password;
 mod queries;
 mod reader;
+mod refunds;
 mod session;
 mod statements;
 mod tls;
@@ -66,6 +67,8 @@ use level3_domain::journal::{
 };
 use level3_domain::nonzero;
 use level3_domain::provider::{CallFuture, Ledger, NewRow, PendingReceipt, Row};
+use level3_domain::refund::RefundId;
+use tokio::sync::Mutex;
 
 pub use self::address::PostgresAddress;
 pub use self::password::Password;
@@ -74,8 +77,9 @@ pub use self::reader::PostgresReader;
 use self::keeper::Keeper;
 use self::writer::{Operation, Writer};
 use super::sql::{
-    Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, LabelQuery, Labelled, ReceiptClaim,
-    ReceiptClaims, Shown, Store, StoreError, Watch, encode, limit, saga_kind, standing_after,
+    Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, LabelQuery, Labelled, NewRefund,
+    ReceiptClaim, ReceiptClaims, RefundBegun, RefundBook, RefundClaim, RefundOutcome, RefundRow,
+    RefundTurn, Shown, Store, StoreError, Watch, encode, limit, saga_kind, standing_after,
 };
 
 /// The options of a store in PostgreSQL.
@@ -111,6 +115,9 @@ pub struct PostgresStore {
     writer: Arc<Writer>,
     watch: Arc<Watch>,
     receipts: Arc<Watch>,
+    refunds: Arc<Watch>,
+    // One refund is recorded at a time: see `refunds::Begin`.
+    recording: Arc<Mutex<()>>,
     keeper: Arc<Keeper>,
 }
 
@@ -186,6 +193,8 @@ impl PostgresStore {
             writer: Arc::new(writer),
             watch: Arc::new(Watch::new(options.lease)),
             receipts: Arc::new(Watch::new(options.lease)),
+            refunds: Arc::new(Watch::new(options.lease)),
+            recording: Arc::default(),
             keeper: Arc::new(keeper),
         })
     }
@@ -300,6 +309,48 @@ impl ReceiptClaims for PostgresStore {
     fn release_receipt(&self, transaction: TransactionId, in_doubt: bool) -> Asked<'_, ()> {
         let me = self.keeper.id();
         self.writer.submit(ledger::ReleaseReceipt::new(transaction, me, in_doubt)).boxed()
+    }
+}
+
+impl RefundBook for PostgresStore {
+    fn begin_refund(&self, new: NewRefund) -> Asked<'_, RefundBegun> {
+        async move {
+            let _alone = Arc::clone(&self.recording).lock_owned().await;
+            self.writer.submit(refunds::Begin { new, me: self.keeper.id(), _alone }).await
+        }
+        .boxed()
+    }
+
+    fn claim_refund(&self, refund: RefundId) -> Asked<'_, RefundClaim> {
+        let (watch, me) = (Arc::clone(&self.refunds), self.keeper.id());
+        self.writer.submit(refunds::Claim { refund, watch, me }).boxed()
+    }
+
+    fn refund_attempted(
+        &self,
+        turn: &RefundTurn,
+        generation: u32,
+        cause: String,
+        release: bool,
+    ) -> Asked<'_, bool> {
+        let turn = turn.clone();
+        self.writer.submit(refunds::Attempted { turn, generation, cause, release }).boxed()
+    }
+
+    fn settle_refund(&self, turn: &RefundTurn, outcome: RefundOutcome) -> Asked<'_, bool> {
+        self.writer.submit(refunds::Settle { turn: turn.clone(), outcome }).boxed()
+    }
+
+    fn refund(&self, refund: RefundId) -> Asked<'_, Option<RefundRow>> {
+        self.writer.submit(refunds::Show(refund)).boxed()
+    }
+
+    fn refunds_of(&self, payment: PaymentId) -> Asked<'_, Vec<RefundRow>> {
+        self.writer.submit(refunds::OfPayment(payment)).boxed()
+    }
+
+    fn open_refunds(&self, most: usize) -> Asked<'_, Vec<RefundId>> {
+        self.writer.submit(refunds::Open(limit(most))).boxed()
     }
 }
 

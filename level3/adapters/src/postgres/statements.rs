@@ -4,7 +4,7 @@ use futures::future::try_join_all;
 use tokio_postgres::{Client, Error, Statement};
 
 /// The schema, one text for each version.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
 
 const V1: &str = "
     CREATE SEQUENCE instances AS integer;
@@ -71,6 +71,28 @@ const V4: &str = "
     UPDATE outbox SET in_doubt = true;
 ";
 
+/// Adds the refunds that merchants ask for.
+const V5: &str = "
+    CREATE TABLE refunds (
+        number      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        name        text NOT NULL UNIQUE,
+        payment     bigint NOT NULL REFERENCES payments (number),
+        asked       bigint CHECK (asked > 0),
+        minor       bigint NOT NULL CHECK (minor > 0),
+        state       text NOT NULL CHECK (state IN ('processing', 'succeeded', 'failed')),
+        generation  bigint NOT NULL DEFAULT 0,
+        attempts    bigint NOT NULL DEFAULT 0,
+        owner       integer,
+        claims      bigint NOT NULL DEFAULT 1,
+        provider    text,
+        cause       text,
+        begun_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+        changed_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+    );
+    CREATE INDEX refunds_of_payment ON refunds (payment, number);
+    CREATE INDEX refunds_open ON refunds (number) WHERE state = 'processing';
+";
+
 pub(super) const IDENTITY: &str = "SELECT identity FROM store";
 /// Finds out whether the tables are those of the store with this identity, and not of an earlier
 /// state: this process has got its number from it.
@@ -117,6 +139,20 @@ pub(super) const NEW_INSTANCE: &str = "SELECT nextval('instances')::integer";
 /// deleted and created again begins with the same numbers, and has locks of its own.
 pub(super) const LOCK_INSTANCE: &str = "
     SELECT pg_advisory_lock(hashtext('level3 ' || current_schema() || identity), $1) FROM store";
+
+/// The beginning of a query of refunds. A macro and not a constant: `concat!` takes literals only.
+macro_rules! refunds {
+    ($rest:literal) => {
+        concat!(
+            "SELECT r.name, p.payment, p.intent, coalesce(r.asked, 0), r.minor, p.currency, r.state, r.generation,
+        r.attempts, coalesce(r.provider, ''), coalesce(r.cause, ''), 
+        (extract(epoch FROM r.begun_at) * 1000)::bigint,
+        (extract(epoch FROM r.changed_at) * 1000)::bigint, coalesce(r.owner, -1)::bigint, r.claims
+    FROM refunds r JOIN payments p ON p.number = r.payment ",
+            $rest
+        )
+    };
+}
 
 /// Declares statements that are prepared together on a connection.
 macro_rules! statements {
@@ -284,6 +320,32 @@ statements! {
         UNION ALL SELECT status, count(*) FROM payments GROUP BY status
         UNION ALL SELECT 'receipts', count(*) FROM outbox
         UNION ALL SELECT 'receipts in doubt', count(*) FROM outbox WHERE in_doubt";
+
+    refund = refunds!("WHERE r.name = $1");
+    refunds_of = refunds!("WHERE p.payment = $1 ORDER BY r.number");
+    open_refunds = "
+        SELECT name FROM refunds WHERE state = 'processing' ORDER BY number LIMIT $1";
+    /// Locks the row of the payment: one refund of it is recorded at a time.
+    charged = "
+        SELECT number, status = 'completed', coalesce(minor, 0) FROM payments
+        WHERE payment = $1 FOR UPDATE";
+    /// A separate statement: it sees what was committed before the lock was granted.
+    refunded = "
+        SELECT coalesce(sum(minor), 0)::bigint FROM refunds WHERE payment = $1 AND state <> 'failed'";
+    new_refund = "
+        INSERT INTO refunds (name, payment, asked, minor, state, owner)
+        VALUES ($1, $2, $3, $4, 'processing', $5)";
+    lock_refund = "SELECT 1 FROM refunds WHERE name = $1 FOR UPDATE";
+    refund_claimed = "UPDATE refunds SET owner = $2, claims = $3 WHERE name = $1";
+    /// Writes only under the latest claim.
+    refund_attempted = "
+        UPDATE refunds SET generation = $3, cause = $4, attempts = attempts + 1,
+            owner = CASE WHEN $5 THEN NULL ELSE owner END, changed_at = clock_timestamp()
+        WHERE name = $1 AND claims = $2 AND state = 'processing'";
+    refund_settled = "
+        UPDATE refunds SET state = $3, provider = $4, cause = $5, owner = NULL,
+            changed_at = clock_timestamp()
+        WHERE name = $1 AND claims = $2 AND state = 'processing'";
 }
 
 /// The parts of a check: one that fails ends at its savepoint, and the transaction goes on.
@@ -317,11 +379,11 @@ pub(super) const INDEXES: &str = "
     SELECT c.oid, c.relname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
         JOIN pg_class t ON t.oid = i.indrelid JOIN pg_am a ON a.oid = c.relam
     WHERE t.relnamespace = current_schema()::regnamespace AND a.amname = 'btree'
-        AND t.relname IN ('sagas', 'journal', 'payments', 'outbox') ORDER BY c.relname";
+        AND t.relname IN ('sagas', 'journal', 'payments', 'outbox', 'refunds') ORDER BY c.relname";
 pub(super) const TABLES_TO_CHECK: &str = "
     SELECT oid, relname::text FROM pg_class
     WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
-        AND relname IN ('sagas', 'journal', 'payments', 'outbox') ORDER BY relname";
+        AND relname IN ('sagas', 'journal', 'payments', 'outbox', 'refunds') ORDER BY relname";
 /// Checks the order of an index, and that it has every row of its table.
 pub(super) const CHECK_INDEX: &str = "SELECT bt_index_check($1::oid, true)";
 pub(super) const CHECK_TABLE: &str = "SELECT msg FROM verify_heapam($1::oid)";

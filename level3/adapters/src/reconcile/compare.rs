@@ -201,6 +201,14 @@ impl Reconciler {
         // An intent with this name may belong to another payment: the provider may have lost its
         // data, or another store may use the account.
         let found = found.filter(|intent| intent.payment == payment);
+        let is_refunded = found.as_ref().is_some_and(|intent| intent.refunded);
+        if is_refunded {
+            // By its merchant, in parts or at once.
+            let refunded = self.sides.books.refunded(payment.clone()).await?;
+            if refunded == booked.row.amount.minor() {
+                return Ok(());
+            }
+        }
         let discrepancy = match &found {
             Some(intent) if is_charged(intent) && intent.amount == booked.row.amount => {
                 return Ok(());

@@ -10,6 +10,7 @@
 //! | `sagas` | each saga: its owner, its epoch, its status, its label if it has one | unique name |
 //! | `journal` | the records of a saga, one row for each batch | key (saga, seq) |
 //! | `payments` | the ledger's rows, and a tombstone for each payment that was voided before it had one | unique payment, transaction, intent |
+//! | `refunds` | the refunds that merchants ask for, each with the instance that has claimed it | unique name |
 //! | `outbox` | receipts that are still to be sent, each with the instance that has claimed it | key payment |
 //! | `instances` | a number for each process that has the store open | key id; in PostgreSQL a sequence |
 //! | `store` | the store's identity | one row |
@@ -54,6 +55,7 @@ mod error;
 mod failures;
 mod lease;
 mod log;
+mod refunds;
 mod row;
 mod slot;
 mod view;
@@ -64,6 +66,10 @@ pub use check::{Checked, StoreFault};
 pub use claim::{ReceiptClaim, ReceiptClaims};
 pub use error::StoreError;
 pub use lease::DEFAULT_LEASE;
+pub use refunds::{
+    NewRefund, RefundBegun, RefundBook, RefundClaim, RefundOutcome, RefundRefusal, RefundRow,
+    RefundState, RefundTurn,
+};
 pub use view::{
     BookedRow, Counts, DeadLetter, Entry, LabelQuery, Labelled, LedgerNote, Shown, UnixMillis,
     Written,
@@ -74,6 +80,7 @@ pub(crate) use claim::{OutboxEntry, decide};
 pub(crate) use failures::Failures;
 pub(crate) use lease::{Mark, Turn, Watch};
 pub(crate) use log::{decode, encode, note, saga_kind, standing_after};
+pub(crate) use refunds::{Charged, Claimable, amount as refund_amount, claim_number, refund_row};
 pub(crate) use row::{
     Columns, add_count, booked_row, failed_receipt, journal_entry, labelled, shown,
 };
@@ -91,7 +98,7 @@ pub type Asked<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 ///
 /// Everything that is written is on disk before its future is ready. Dropping the future of a write
 /// leaves the write under way: its outcome is unknown, as with any other lost answer.
-pub trait Store: Journal + Ledger + ReceiptClaims {
+pub trait Store: Journal + Ledger + ReceiptClaims + RefundBook {
     /// Returns the place of the store, for messages: a path, or a server and a database, without a
     /// password.
     fn place(&self) -> &str;

@@ -21,6 +21,7 @@ mod presence;
 mod queries;
 mod raw;
 mod reader;
+mod refunds;
 mod setup;
 mod statements;
 mod writer;
@@ -39,6 +40,7 @@ use level3_domain::journal::{
 };
 use level3_domain::nonzero;
 use level3_domain::provider::{CallFuture, Ledger, NewRow, PendingReceipt, ProviderError, Row};
+use level3_domain::refund::RefundId;
 
 pub use self::backup::BackupError;
 pub use self::reader::SqliteReader;
@@ -47,8 +49,9 @@ use self::fault::Fault;
 use self::presence::Presence;
 use self::writer::Writer;
 use super::sql::{
-    Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, LabelQuery, Labelled, ReceiptClaim,
-    ReceiptClaims, Shown, Store, StoreError, Watch, encode, limit, saga_kind, standing_after,
+    Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, LabelQuery, Labelled, NewRefund,
+    ReceiptClaim, ReceiptClaims, RefundBegun, RefundBook, RefundClaim, RefundOutcome, RefundRow,
+    RefundTurn, Shown, Store, StoreError, Watch, encode, limit, saga_kind, standing_after,
 };
 
 /// The options of a store in a file.
@@ -76,6 +79,7 @@ pub struct SqliteStore {
     writer: Arc<Writer>,
     watch: Arc<Watch>,
     receipts: Arc<Watch>,
+    refunds: Arc<Watch>,
     presence: Arc<Presence>,
     identity: StoreId,
 }
@@ -134,8 +138,8 @@ impl SqliteStore {
         let writer = Writer::start(db, file, place, options.group.get(), move |db| mine.leave(&db))
             .map_err(|_| failed)?;
         let watch = || Arc::new(Watch::new(options.lease));
-        let (watch, receipts) = (watch(), watch());
-        Ok(Self { writer: Arc::new(writer), watch, receipts, presence, identity })
+        let (watch, receipts, refunds) = (watch(), watch(), watch());
+        Ok(Self { writer: Arc::new(writer), watch, receipts, refunds, presence, identity })
     }
 
     /// Finishes the operations that were begun before, and closes the file. Later operations,
@@ -243,6 +247,49 @@ impl ReceiptClaims for SqliteStore {
         self.writer
             .submit(move |db| ledger::release_receipt(db, me, transaction.as_str(), in_doubt))
             .boxed()
+    }
+}
+
+impl RefundBook for SqliteStore {
+    fn begin_refund(&self, new: NewRefund) -> Asked<'_, RefundBegun> {
+        let me = self.presence.id();
+        self.writer.submit(move |db| refunds::begin(db, me, &new)).boxed()
+    }
+
+    fn claim_refund(&self, refund: RefundId) -> Asked<'_, RefundClaim> {
+        let (watch, me) = (Arc::clone(&self.refunds), Arc::clone(&self.presence));
+        self.writer.submit(move |db| refunds::claim(db, &watch, &me, &refund)).boxed()
+    }
+
+    fn refund_attempted(
+        &self,
+        turn: &RefundTurn,
+        generation: u32,
+        cause: String,
+        release: bool,
+    ) -> Asked<'_, bool> {
+        let turn = turn.clone();
+        self.writer
+            .submit(move |db| refunds::attempted(db, &turn, generation, &cause, release))
+            .boxed()
+    }
+
+    fn settle_refund(&self, turn: &RefundTurn, outcome: RefundOutcome) -> Asked<'_, bool> {
+        let turn = turn.clone();
+        self.writer.submit(move |db| refunds::settle(db, &turn, &outcome)).boxed()
+    }
+
+    fn refund(&self, refund: RefundId) -> Asked<'_, Option<RefundRow>> {
+        self.writer.submit(move |db| refunds::show(db, &refund)).boxed()
+    }
+
+    fn refunds_of(&self, payment: PaymentId) -> Asked<'_, Vec<RefundRow>> {
+        self.writer.submit(move |db| refunds::of(db, &payment)).boxed()
+    }
+
+    fn open_refunds(&self, most: usize) -> Asked<'_, Vec<RefundId>> {
+        let most = limit(most);
+        self.writer.submit(move |db| refunds::open(db, most)).boxed()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The statements for SQLite.
 
 /// The schema, one text for each version.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
 
 /// `sagas.number` and `payments.number` count up, so that entries of the same group lie on the same
 /// pages. The names are hashes: with them as keys of `journal` and `outbox`, each of 64 payments in
@@ -71,6 +71,28 @@ const V4: &str = "
     ALTER TABLE outbox ADD COLUMN claims INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE outbox ADD COLUMN in_doubt INTEGER NOT NULL DEFAULT 0;
     UPDATE outbox SET in_doubt = 1;
+";
+
+/// Adds the refunds that merchants ask for.
+const V5: &str = "
+    CREATE TABLE refunds (
+        number      INTEGER PRIMARY KEY,
+        name        TEXT NOT NULL UNIQUE,
+        payment     INTEGER NOT NULL REFERENCES payments (number),
+        asked       INTEGER CHECK (asked > 0),
+        minor       INTEGER NOT NULL CHECK (minor > 0),
+        state       TEXT NOT NULL CHECK (state IN ('processing', 'succeeded', 'failed')),
+        generation  INTEGER NOT NULL DEFAULT 0,
+        attempts    INTEGER NOT NULL DEFAULT 0,
+        owner       INTEGER,
+        claims      INTEGER NOT NULL DEFAULT 1,
+        provider    TEXT,
+        cause       TEXT,
+        begun_at    INTEGER NOT NULL,
+        changed_at  INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX refunds_of_payment ON refunds (payment, number);
+    CREATE INDEX refunds_open ON refunds (number) WHERE state = 'processing';
 ";
 
 pub(super) const IDENTITY: &str = "SELECT identity FROM store";
@@ -199,6 +221,45 @@ pub(super) const COUNTS: &str = "
     UNION ALL SELECT 'receipts', count(*) FROM outbox
     UNION ALL SELECT 'receipts in doubt', count(*) FROM outbox WHERE in_doubt";
 
+/// A macro and not a constant: `concat!` takes literals only.
+macro_rules! refunds {
+    ($rest:literal) => {
+        concat!(
+            "SELECT r.name, p.payment, p.intent, coalesce(r.asked, 0), r.minor, p.currency, r.state, r.generation,
+        r.attempts, coalesce(r.provider, ''), coalesce(r.cause, ''), 
+        r.begun_at, r.changed_at, coalesce(r.owner, -1), r.claims
+    FROM refunds r JOIN payments p ON p.number = r.payment ",
+            $rest
+        )
+    };
+}
+
+pub(super) const REFUND: &str = refunds!("WHERE r.name = ?1");
+pub(super) const REFUNDS_OF: &str = refunds!("WHERE p.payment = ?1 ORDER BY r.number");
+pub(super) const OPEN_REFUNDS: &str = "
+    SELECT name FROM refunds WHERE state = 'processing' ORDER BY number LIMIT ?1";
+pub(super) const CHARGED: &str = "
+    SELECT number, status = 'completed', coalesce(minor, 0),
+        (SELECT coalesce(sum(minor), 0) FROM refunds
+            WHERE payment = payments.number AND state <> 'failed')
+    FROM payments WHERE payment = ?1";
+pub(super) const NEW_REFUND: &str = "
+    INSERT INTO refunds (name, payment, asked, minor, state, owner, begun_at, changed_at)
+    VALUES (?1, ?2, ?3, ?4, 'processing', ?5,
+        CAST(unixepoch('subsec') * 1000 AS INTEGER), CAST(unixepoch('subsec') * 1000 AS INTEGER))";
+pub(super) const REFUND_CLAIMED: &str = "
+    UPDATE refunds SET owner = ?2, claims = ?3 WHERE name = ?1";
+/// Writes only under the latest claim.
+pub(super) const REFUND_ATTEMPTED: &str = "
+    UPDATE refunds SET generation = ?3, cause = ?4, attempts = attempts + 1,
+        owner = CASE WHEN ?5 THEN NULL ELSE owner END,
+        changed_at = CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    WHERE name = ?1 AND claims = ?2 AND state = 'processing'";
+pub(super) const REFUND_SETTLED: &str = "
+    UPDATE refunds SET state = ?3, provider = ?4, cause = ?5, owner = NULL,
+        changed_at = CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    WHERE name = ?1 AND claims = ?2 AND state = 'processing'";
+
 /// The statements that use every table and every column.
 pub(super) const WRITES: &[&str] = &[
     OPEN,
@@ -212,6 +273,10 @@ pub(super) const WRITES: &[&str] = &[
     RECEIPT_FAILED,
     CLAIM_RECEIPT,
     RELEASE_RECEIPT,
+    NEW_REFUND,
+    REFUND_CLAIMED,
+    REFUND_ATTEMPTED,
+    REFUND_SETTLED,
     END_INSTANCE,
 ];
 

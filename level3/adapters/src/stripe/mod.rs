@@ -43,6 +43,7 @@ mod calls;
 mod config;
 mod error;
 mod find;
+mod refunds;
 
 use std::fmt;
 use std::sync::Arc;

@@ -15,6 +15,7 @@ mod postgres;
 mod postgres_gone;
 mod postgres_reader;
 mod postgres_tls;
+mod refunds;
 #[path = "../support/postgres.rs"]
 mod server;
 mod sqlite;
@@ -80,6 +81,10 @@ macro_rules! durable {
             two_processes_never_both_write
             a_receipt_has_one_sender
             a_sender_that_is_gone_or_silent_loses_its_claim
+        } refunds {
+            refunds_never_exceed_the_charge
+            refunds_at_once_never_exceed_the_charge
+            a_refund_has_one_worker
         } payments {
             books_balance
         } crashes {
@@ -87,7 +92,7 @@ macro_rules! durable {
             two_recover_at_once
         }})*
     };
-    ($backend:ident: durable { $($case:ident)* } payments { $($load:ident)* }
+    ($backend:ident: durable { $($case:ident)* } refunds { $($refund:ident)* } payments { $($load:ident)* }
         crashes { $($crash:ident)* }) => {
         mod $backend {
             use crate::backend::real;
@@ -95,6 +100,10 @@ macro_rules! durable {
             $(#[test]
             fn $case() {
                 crate::backend::$backend(|place| real().block_on(crate::durable::$case(place)));
+            })*
+            $(#[test]
+            fn $refund() {
+                crate::backend::$backend(|place| real().block_on(crate::refunds::$refund(place)));
             })*
             $(#[test]
             fn $load() {

@@ -3,12 +3,14 @@
 //! | module | routes |
 //! |---|---|
 //! | `payments` | `/v1/payments` |
+//! | `refunds` | `/v1/payments/{id}/refunds` |
 //! | `dead_letters` | `/v1/dead-letters` |
 //! | `operations` | health, readiness, metrics, the OpenAPI document, the descriptions of problems |
 
 mod dead_letters;
 mod operations;
 mod payments;
+mod refunds;
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
@@ -26,6 +28,9 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("post", "/v1/payments"),
     ("get", "/v1/payments"),
     ("get", "/v1/payments/{id}"),
+    ("post", "/v1/payments/{id}/refunds"),
+    ("get", "/v1/payments/{id}/refunds"),
+    ("get", "/v1/payments/{id}/refunds/{refund}"),
     ("get", "/v1/dead-letters"),
     ("post", "/v1/dead-letters/redrive"),
     ("get", "/healthz"),
@@ -40,6 +45,8 @@ pub(crate) fn routes(service: &Service) -> Router {
     Router::new()
         .route("/v1/payments", post(payments::create).get(payments::list))
         .route("/v1/payments/{id}", get(payments::show))
+        .route("/v1/payments/{id}/refunds", post(refunds::create).get(refunds::list))
+        .route("/v1/payments/{id}/refunds/{refund}", get(refunds::show))
         .route("/v1/dead-letters", get(dead_letters::list))
         .route("/v1/dead-letters/redrive", post(dead_letters::redrive))
         .route("/healthz", get(operations::health))

@@ -95,6 +95,8 @@ scopes! {
     PaymentsRead = "payments:read";
     /// Makes payments.
     PaymentsWrite = "payments:write";
+    /// Refunds payments.
+    RefundsWrite = "refunds:write";
     /// Reads the metrics of the whole service.
     MetricsRead = "metrics:read";
     /// Reads and redrives the dead letters of all merchants.
@@ -103,7 +105,9 @@ scopes! {
 
 /// The text is not the name of a scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a scope: write payments:read, payments:write, metrics:read or operator")]
+#[error(
+    "not a scope: write payments:read, payments:write, refunds:write, metrics:read or operator"
+)]
 pub struct UnknownScope;
 
 impl FromStr for Scope {

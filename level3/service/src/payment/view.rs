@@ -2,6 +2,7 @@
 
 use level3_adapters::sql::{Store, StoreError};
 use level3_domain::answer::{Answer, Status};
+use level3_domain::ids::PaymentId;
 use level3_domain::provider::RowStatus;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use super::story::{self, Run, State};
 use crate::filed::{name_of, parts, run_of};
 use crate::merchants::MerchantId;
+use crate::refunds::view::refunded;
 use crate::time;
 
 /// A payment with all its runs.
@@ -20,6 +22,8 @@ pub(crate) struct Found {
     transaction: Option<String>,
     intent: Option<String>,
     receipt_pending: bool,
+    /// What the customer has got back, in minor units.
+    refunded: i64,
 }
 
 /// Reads a payment of a merchant. `None` if there is none, and if it is another merchant's.
@@ -34,6 +38,7 @@ pub(crate) async fn find(
         transaction: None,
         intent: None,
         receipt_pending: false,
+        refunded: 0,
     };
     // The runs are numbered without gaps, and another one begins only when the one before failed.
     for number in 1.. {
@@ -50,8 +55,11 @@ pub(crate) async fn find(
         found.intent = row.map(|booked| booked.intent.to_string());
         found.receipt_pending = shown.receipt_pending;
         // Only a failed run can have a next one.
-        let is_last = run.state != State::Failed;
+        let (is_last, is_paid) = (run.state != State::Failed, run.state == State::Paid);
         found.runs.push(run);
+        if let (true, Some(run)) = (is_paid, found.last_run()) {
+            found.refunded = refunded(&store.refunds_of(run).await?);
+        }
         if is_last {
             break;
         }
@@ -62,6 +70,11 @@ pub(crate) async fn find(
 impl Found {
     pub(crate) fn state(&self) -> State {
         self.runs.last().map_or(State::Processing, |run| run.state)
+    }
+
+    /// Returns the name of the last run.
+    pub(crate) fn last_run(&self) -> Option<PaymentId> {
+        run_of(&self.name, u32::try_from(self.runs.len()).ok()?)
     }
 
     /// Returns the payment without its runs, for a list.
@@ -83,6 +96,7 @@ impl Found {
         if last.state == State::Paid {
             view["transaction"] = json!(self.transaction);
             view["intent"] = json!(self.intent);
+            view["refunded"] = json!(self.refunded);
             view["receipt"] = json!(if self.receipt_pending { "pending" } else { "sent" });
         }
         if let (Some(cause), false) = (&last.cause, last.state == State::Paid) {

@@ -14,6 +14,7 @@ mod files;
 mod merchants;
 mod operations;
 mod payments;
+mod refunds;
 mod refusals;
 mod shop;
 mod sockets;

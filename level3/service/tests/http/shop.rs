@@ -110,6 +110,7 @@ impl Shop {
             gateway,
             store: shared,
             provider: simulated.payments,
+            refunds: world.part_refunds(),
             metrics,
             keys: keys.clone(),
         };
@@ -153,6 +154,21 @@ impl Shop {
         self.send(payment(merchant, key, body)).await
     }
 
+    /// Asks for a refund; the body is its amount.
+    pub async fn refund(&self, payment: &str, key: &str, body: &Value) -> Answer {
+        self.refund_as(&self.key, payment, key, body).await
+    }
+
+    pub async fn refund_as(
+        &self,
+        merchant: &ApiKey,
+        payment: &str,
+        key: &str,
+        body: &Value,
+    ) -> Answer {
+        self.send(refund(merchant, payment, key, body)).await
+    }
+
     /// Waits until no payment is under way.
     pub async fn settled(&self) {
         let settled = async {
@@ -178,6 +194,14 @@ pub fn request(method: &str, path: &str, key: &ApiKey) -> axum::http::request::B
 
 pub fn payment(merchant: &ApiKey, key: &str, body: &Value) -> Request<Body> {
     request("POST", "/v1/payments", merchant)
+        .header("idempotency-key", key)
+        .header("content-type", "application/json")
+        .body(Body::from(body.to_string()))
+        .unwrap()
+}
+
+pub fn refund(merchant: &ApiKey, payment: &str, key: &str, body: &Value) -> Request<Body> {
+    request("POST", &format!("/v1/payments/{payment}/refunds"), merchant)
         .header("idempotency-key", key)
         .header("content-type", "application/json")
         .body(Body::from(body.to_string()))
