@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use clap::Args;
 use gateway_service::{
-    ApiKey, FiledJournal, KeyEntry, KeyFile, Keyring, MerchantId, Metrics, Parts, Scope, Service,
-    ServiceConfig, Tls, TlsFiles,
+    ApiKey, EndpointEntry, EndpointFile, Endpoints, EventType, FiledJournal, KeyEntry, KeyFile,
+    Keyring, MerchantId, Metrics, Parts, Scope, Secret, Service, ServiceConfig, Tls, TlsFiles,
 };
 use level3_adapters::sql::{Store, StoreError};
+use level3_adapters::webhooks::{HookClient, HookUrl};
 use level3_domain::journal::{Journal, SagaId};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -28,6 +29,8 @@ use super::{FINISHING, print, print_json};
 const NOTING: Duration = Duration::from_secs(1);
 /// How often the file of the keys is looked at.
 const KEYS: Duration = Duration::from_secs(2);
+/// How long an endpoint may take to answer.
+const NOTIFYING: Duration = Duration::from_secs(15);
 /// How often the files of the certificate are looked at.
 const CERTIFICATE: Duration = Duration::from_secs(2);
 /// The pause between a payment that may need a recovery and the recovery: most end by themselves.
@@ -76,12 +79,13 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
-    /// Checks the keys, if the service has some already, and the certificate.
+    /// Checks the endpoints and the keys, if the service has some already, and the certificate.
     pub fn check_files(&self) -> Result<(), ProgramError> {
         let keys = keys_of(&self.data.data);
         if !self.temporary && keys.exists() {
             KeyFile::read(&keys)?;
         }
+        EndpointFile::read(&endpoints_of(&self.data.data))?;
         self.tls()?;
         Ok(())
     }
@@ -111,6 +115,24 @@ pub struct AddKeyArgs {
     scopes: Vec<Scope>,
 }
 
+/// The options of a new endpoint.
+#[derive(Debug, Args)]
+pub struct AddWebhookArgs {
+    #[command(flatten)]
+    data: DataArgs,
+
+    /// The merchant whose events the endpoint gets
+    merchant: MerchantId,
+
+    /// Where they go: https, or a server on this machine
+    url: HookUrl,
+
+    /// An event that the endpoint gets, such as payment.paid. Repeat it for more than one; without
+    /// it, the endpoint gets all
+    #[arg(long = "event", value_name = "EVENT")]
+    events: Vec<EventType>,
+}
+
 /// The folder of a running service; deleted at the end if it is temporary.
 struct Folder {
     path: PathBuf,
@@ -129,6 +151,10 @@ impl Folder {
 
     fn keys(&self) -> PathBuf {
         keys_of(&self.path)
+    }
+
+    fn endpoints(&self) -> PathBuf {
+        endpoints_of(&self.path)
     }
 
     /// The options of the gateway with the defaults of a service.
@@ -152,6 +178,10 @@ fn keys_of(folder: &Path) -> PathBuf {
     folder.join("keys.toml")
 }
 
+fn endpoints_of(folder: &Path) -> PathBuf {
+    folder.join("webhooks.toml")
+}
+
 /// Serves until the program is asked to stop, and drains.
 pub async fn serve(
     args: &ServiceArgs,
@@ -161,6 +191,8 @@ pub async fn serve(
     let folder = Folder::open(how)?;
     let first_key = first_key(&folder.keys())?;
     let keys = Keyring::new(&KeyFile::read(&folder.keys())?);
+    let endpoints = Endpoints::new(EndpointFile::read(&folder.endpoints())?);
+    let hooks = HookClient::new(NOTIFYING).map_err(ProgramError::Hooks)?;
     let tls = how.tls()?;
     // Before the store is opened: an address in use is the most common error.
     let listener = TcpListener::bind(how.listen)
@@ -180,6 +212,8 @@ pub async fn serve(
         store: Arc::clone(&engine.store.store),
         provider: Arc::clone(&engine.provider) as _,
         refunds: engine.part_refunds(),
+        hooks: Arc::new(hooks),
+        endpoints: endpoints.clone(),
         metrics,
         keys: keys.clone(),
     };
@@ -193,10 +227,13 @@ pub async fn serve(
     ));
     let beside = async {
         let keys = keys.follow(folder.keys(), KEYS);
+        let endpoints = endpoints.follow(folder.endpoints(), KEYS);
         tokio::join!(
             recover(&engine, &service),
             note(&engine),
             service.follow_refunds(),
+            service.follow_notifications(),
+            endpoints,
             keys,
             follow(tls.as_ref())
         )
@@ -285,6 +322,29 @@ pub fn add_key(args: &ServiceArgs, how: &AddKeyArgs) -> Result<Outcome, ProgramE
         say(&format!(
             "Shown only now. To revoke it, delete the entry {} in {}.",
             key.id(),
+            path.display()
+        ));
+    }
+    Ok(Outcome::Done)
+}
+
+/// Adds an endpoint to the file. A running service reads it within seconds.
+pub fn add_webhook(args: &ServiceArgs, how: &AddWebhookArgs) -> Result<Outcome, ProgramError> {
+    make(&how.data.data)?;
+    let path = endpoints_of(&how.data.data);
+    // A file that the service would refuse gets no further entry.
+    EndpointFile::read(&path)?;
+    let events = (!how.events.is_empty()).then(|| how.events.clone());
+    let entry = EndpointEntry::new(how.merchant.clone(), how.url.clone(), events)?;
+    entry.append_to(&path)?;
+    let secret = entry.secrets.first().map(Secret::expose).unwrap_or_default();
+    if args.json {
+        print_json(&json!({ "id": entry.id.as_str(), "secret": secret }))?;
+    } else {
+        print(&format!("{secret}\n"))?;
+        say(&format!(
+            "The endpoint {} in {}. The merchant checks each notification with the secret.",
+            entry.id,
             path.display()
         ));
     }

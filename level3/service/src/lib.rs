@@ -11,6 +11,7 @@
 //! | `server`, `tls` | connections, their certificate, and the drain |
 //! | `payment` | a payment as clients send it and see it |
 //! | `refunds` | refunds in full and in part |
+//! | `webhooks` | notifications of merchants |
 //! | `filed` | the key spaces and the lists of merchants |
 //! | `merchants` | API keys, and how many requests a merchant may send |
 //! | `problem` | refusals, each with a stable type |
@@ -43,6 +44,7 @@ mod service;
 mod time;
 mod tls;
 mod watched;
+mod webhooks;
 
 pub use api::ROUTES;
 pub use filed::{FiledJournal, MAX_CLIENT_KEY, gateway_key};
@@ -59,3 +61,6 @@ pub use request_id::{REQUEST_ID, RequestId};
 pub use server::Drained;
 pub use service::{Parts, Service, ServiceConfig};
 pub use tls::{Tls, TlsError, TlsFiles};
+pub use webhooks::{
+    EndpointEntry, EndpointFile, EndpointFileError, Endpoints, EventType, InvalidSecret, Secret,
+};

@@ -76,6 +76,7 @@ struct Figures {
     parked: Family<Step, Counter>,
     receipts: Family<Outcome, Counter>,
     refunds: Family<Outcome, Counter>,
+    notifications: Family<Outcome, Counter>,
     breakers: Family<Breaker, Gauge>,
     in_flight: Gauge,
     open: Gauge,
@@ -120,6 +121,7 @@ impl Metrics {
             parked: Family::default(),
             receipts: Family::default(),
             refunds: Family::default(),
+            notifications: Family::default(),
             breakers: Family::default(),
             in_flight: Gauge::default(),
             open: Gauge::default(),
@@ -143,6 +145,11 @@ impl Metrics {
     /// Counts a problem.
     pub(crate) fn problem(&self, problem: &'static str) {
         self.0.problems.get_or_create(&Kind { problem }).inc();
+    }
+
+    /// Counts an attempt at a notification.
+    pub(crate) fn notified(&self, outcome: &'static str) {
+        self.0.notifications.get_or_create(&Outcome { outcome }).inc();
     }
 
     /// Counts a refund that has an outcome.
@@ -218,6 +225,8 @@ impl Figures {
         to.register("steps_parked", "Steps that could not be undone", self.parked.clone());
         to.register("receipts", "Receipts that were sent or given up", self.receipts.clone());
         to.register("refunds", "Refunds with an outcome", self.refunds.clone());
+        let help = "Attempts to notify merchants";
+        to.register("notifications", help, self.notifications.clone());
         let help = "Whether the breaker of a service is in a state";
         to.register("breaker_state", help, self.breakers.clone());
         to.register("payments_in_flight", "Payments under way here", self.in_flight.clone());
@@ -304,6 +313,7 @@ mod tests {
             parked,
             receipts,
             refunds,
+            notifications,
             breakers,
             in_flight: _,
             open: _,
@@ -325,7 +335,9 @@ mod tests {
         for family in [payments, receipts] {
             family.get_or_create(&Outcome { outcome: "paid" }).inc();
         }
-        refunds.get_or_create(&Outcome { outcome: "succeeded" }).inc();
+        for family in [refunds, notifications] {
+            family.get_or_create(&Outcome { outcome: "succeeded" }).inc();
+        }
         for family in [steps, attempts, errors, undone, parked] {
             family.get_or_create(&step("confirm")).inc();
         }
@@ -343,7 +355,7 @@ mod tests {
     #[test]
     fn the_dashboard_and_the_alerts_name_series_that_exist() {
         let series = series();
-        assert_eq!(series.iter().filter(|name| name.ends_with("_total")).count(), 11);
+        assert_eq!(series.iter().filter(|name| name.ends_with("_total")).count(), 12);
         let mut used = BTreeSet::new();
         for file in ["grafana-dashboard.json", "alerts.yml", "alerts-test.yml"] {
             // Tests run in the folder of their package.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use level3::gateway::Gateway;
 use level3_adapters::sql::Store;
+use level3_adapters::webhooks::HookPost;
 use level3_domain::provider::PaymentProvider;
 use level3_domain::refund::PartRefunds;
 use tokio::sync::{Mutex, Notify};
@@ -16,6 +17,7 @@ use crate::merchants::Keyring;
 use crate::metrics::Metrics;
 use crate::readiness::{CheckAges, Readiness};
 use crate::refunds::Refunds;
+use crate::webhooks::{Endpoints, Sender};
 use crate::{api, layers};
 
 /// The limits of the service.
@@ -67,6 +69,10 @@ pub struct Parts {
     pub provider: Arc<dyn PaymentProvider>,
     /// Refunds parts of the charges of the same account.
     pub refunds: Arc<dyn PartRefunds>,
+    /// Sends notifications to merchants.
+    pub hooks: Arc<dyn HookPost>,
+    /// The endpoints that get them.
+    pub endpoints: Endpoints,
     /// The figures.
     pub metrics: Metrics,
     /// The keys of the merchants.
@@ -87,6 +93,7 @@ pub(crate) struct Inner {
     pub(crate) gateway: Gateway,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) refunds: Refunds,
+    pub(crate) sender: Sender,
     pub(crate) metrics: Metrics,
     pub(crate) keys: Keyring,
     pub(crate) readiness: Readiness,
@@ -108,13 +115,15 @@ impl Service {
     /// Makes a service.
     #[must_use]
     pub fn new(parts: Parts, config: ServiceConfig) -> Self {
-        let Parts { gateway, store, provider, refunds, metrics, keys } = parts;
+        let Parts { gateway, store, provider, refunds, hooks, endpoints, metrics, keys } = parts;
+        let sender = Sender::new(Arc::clone(&store), hooks, endpoints, metrics.clone());
         let refunds = Refunds::new(Arc::clone(&store), refunds, metrics.clone());
         let readiness = Readiness::new(Arc::clone(&store), provider, config.check_ages);
         Self(Arc::new(Inner {
             gateway,
             store,
             refunds,
+            sender,
             metrics,
             keys,
             readiness,
@@ -148,6 +157,15 @@ impl Service {
     /// Refunds that are under way go on. The others stay in the store.
     pub async fn follow_refunds(&self) {
         self.0.refunds.follow().await;
+    }
+
+    /// Sends notifications to merchants, those that earlier processes have left too. Never returns.
+    ///
+    /// # Cancellation
+    ///
+    /// Attempts that are under way go on. What is still to be sent stays in the store.
+    pub async fn follow_notifications(&self) {
+        self.0.sender.follow().await;
     }
 
     /// Reports that the service is not ready from now on. Payments are still accepted.

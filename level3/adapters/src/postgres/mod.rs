@@ -39,6 +39,7 @@
 
 mod address;
 mod check;
+mod events;
 mod fault;
 mod journal;
 mod keeper;
@@ -77,9 +78,11 @@ pub use self::reader::PostgresReader;
 use self::keeper::Keeper;
 use self::writer::{Operation, Writer};
 use super::sql::{
-    Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, LabelQuery, Labelled, NewRefund,
+    Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, Delivery, DeliveryEnd, DeliveryQuery,
+    DeliveryTurn, EventBook, EventNote, EventRow, LabelQuery, Labelled, NewDelivery, NewRefund,
     ReceiptClaim, ReceiptClaims, RefundBegun, RefundBook, RefundClaim, RefundOutcome, RefundRow,
-    RefundTurn, Shown, Store, StoreError, Watch, encode, limit, saga_kind, standing_after,
+    RefundTurn, Shown, Store, StoreError, Watch, encode, limit, millis, number_of, saga_kind,
+    standing_after,
 };
 
 /// The options of a store in PostgreSQL.
@@ -249,6 +252,57 @@ impl PostgresStore {
     }
 }
 
+impl PostgresStore {
+    fn add(
+        &self,
+        lease: &Lease,
+        records: &[Record],
+        note: Option<EventNote>,
+    ) -> JournalFuture<'_, ()> {
+        // No store returns an epoch that is too large for this.
+        let epoch = number_of(lease.epoch);
+        let (saga, stands) = (lease.saga.clone(), standing_after(records));
+        let append = |body| journal::Append { saga, epoch, body, stands, note };
+        let written = self.log(encode(records).map(append));
+        async move { if written.await? { Ok(()) } else { Err(JournalError::Fenced) } }.boxed()
+    }
+}
+
+impl EventBook for PostgresStore {
+    fn append_noted(
+        &self,
+        lease: &Lease,
+        records: Vec<Record>,
+        note: EventNote,
+    ) -> JournalFuture<'_, ()> {
+        self.add(lease, &records, Some(note))
+    }
+
+    fn unplanned(&self, most: usize) -> Asked<'_, Vec<EventRow>> {
+        self.writer.submit(events::Unplanned(limit(most))).boxed()
+    }
+
+    fn plan(&self, event: u64, deliveries: Vec<NewDelivery>) -> Asked<'_, ()> {
+        self.writer.submit(events::Plan { event: number_of(event), deliveries }).boxed()
+    }
+
+    fn claim_deliveries(&self, most: usize, time: Duration) -> Asked<'_, Vec<DeliveryTurn>> {
+        self.writer.submit(events::Claim { most: limit(most), time: millis(time) }).boxed()
+    }
+
+    fn delivery_ended(&self, turn: &DeliveryTurn, end: DeliveryEnd) -> Asked<'_, bool> {
+        self.writer.submit(events::End { turn: turn.clone(), end: end.into() }).boxed()
+    }
+
+    fn deliveries(&self, query: DeliveryQuery) -> Asked<'_, Vec<Delivery>> {
+        self.writer.submit(events::List(query)).boxed()
+    }
+
+    fn replay(&self, number: u64, label: Option<String>) -> Asked<'_, bool> {
+        self.writer.submit(events::Replay { number: number_of(number), label }).boxed()
+    }
+}
+
 impl Journal for PostgresStore {
     fn store_id(&self) -> StoreId {
         self.keeper.identity()
@@ -259,12 +313,7 @@ impl Journal for PostgresStore {
     }
 
     fn append(&self, lease: &Lease, records: Vec<Record>) -> JournalFuture<'_, ()> {
-        // No store returns an epoch that is too large for this.
-        let epoch = i64::try_from(lease.epoch).unwrap_or(i64::MAX);
-        let (saga, stands) = (lease.saga.clone(), standing_after(&records));
-        let written =
-            self.log(encode(&records).map(|body| journal::Append { saga, epoch, body, stands }));
-        async move { if written.await? { Ok(()) } else { Err(JournalError::Fenced) } }.boxed()
+        self.add(lease, &records, None)
     }
 
     fn claim(&self, saga: SagaId) -> JournalFuture<'_, Claimed> {
@@ -337,8 +386,13 @@ impl RefundBook for PostgresStore {
         self.writer.submit(refunds::Attempted { turn, generation, cause, release }).boxed()
     }
 
-    fn settle_refund(&self, turn: &RefundTurn, outcome: RefundOutcome) -> Asked<'_, bool> {
-        self.writer.submit(refunds::Settle { turn: turn.clone(), outcome }).boxed()
+    fn settle_refund(
+        &self,
+        turn: &RefundTurn,
+        outcome: RefundOutcome,
+        note: Option<EventNote>,
+    ) -> Asked<'_, bool> {
+        self.writer.submit(refunds::Settle { turn: turn.clone(), outcome, note }).boxed()
     }
 
     fn refund(&self, refund: RefundId) -> Asked<'_, Option<RefundRow>> {

@@ -7,12 +7,13 @@ use level3_domain::refund::RefundId;
 use tokio::sync::OwnedMutexGuard;
 use tokio_postgres::types::ToSql;
 
+use super::events;
 use super::fault::Fault;
 use super::session::Session;
 use super::writer::Operation;
 use crate::sql::{
-    Charged, Claimable, NewRefund, RefundBegun, RefundClaim, RefundOutcome, RefundRow, RefundState,
-    RefundTurn, StoreError, Watch, claim_number, refund_amount, refund_row,
+    Charged, Claimable, EventNote, NewRefund, RefundBegun, RefundClaim, RefundOutcome, RefundRow,
+    RefundState, RefundTurn, StoreError, Watch, claim_number, refund_amount, refund_row,
 };
 
 async fn find(session: &Session, refund: &RefundId) -> Result<Option<Claimable>, Fault> {
@@ -137,6 +138,7 @@ impl Operation for Attempted {
 pub(super) struct Settle {
     pub(super) turn: RefundTurn,
     pub(super) outcome: RefundOutcome,
+    pub(super) note: Option<EventNote>,
 }
 
 impl Operation for Settle {
@@ -156,7 +158,11 @@ impl Operation for Settle {
         let (name, claim) = (self.turn.row.refund.as_str(), claim_number(&self.turn));
         let settled: [&(dyn ToSql + Sync); 5] = [&name, &claim, &state.name(), &provider, &cause];
         let statement = &session.statements.refund_settled;
-        Ok(session.client.execute(statement, &settled).await? == 1)
+        let is_written = session.client.execute(statement, &settled).await? == 1;
+        if let (true, Some(note)) = (is_written, &self.note) {
+            events::note(session, note).await?;
+        }
+        Ok(is_written)
     }
 }
 

@@ -4,7 +4,7 @@ use futures::future::try_join_all;
 use tokio_postgres::{Client, Error, Statement};
 
 /// The schema, one text for each version.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6];
 
 const V1: &str = "
     CREATE SEQUENCE instances AS integer;
@@ -93,6 +93,38 @@ const V5: &str = "
     CREATE INDEX refunds_open ON refunds (number) WHERE state = 'processing';
 ";
 
+/// Adds what merchants are notified of.
+const V6: &str = "
+    CREATE TABLE events (
+        number      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        name        text NOT NULL UNIQUE,
+        label       text NOT NULL,
+        kind        text NOT NULL,
+        subject     text NOT NULL,
+        planned     boolean NOT NULL DEFAULT false,
+        at          timestamptz NOT NULL DEFAULT clock_timestamp()
+    );
+    CREATE INDEX events_unplanned ON events (number) WHERE NOT planned;
+    CREATE TABLE deliveries (
+        number      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        event       bigint NOT NULL REFERENCES events (number),
+        label       text NOT NULL,
+        endpoint    text NOT NULL,
+        body        text NOT NULL,
+        state       text NOT NULL DEFAULT 'pending'
+            CHECK (state IN ('pending', 'delivered', 'dead')),
+        attempts    bigint NOT NULL DEFAULT 0,
+        claims      bigint NOT NULL DEFAULT 0,
+        cause       text,
+        due_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+        changed_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+        UNIQUE (event, endpoint)
+    );
+    CREATE INDEX deliveries_due ON deliveries (due_at) WHERE state = 'pending';
+    CREATE INDEX deliveries_dead ON deliveries (number) WHERE state = 'dead';
+    CREATE INDEX deliveries_labelled ON deliveries (label, number);
+";
+
 pub(super) const IDENTITY: &str = "SELECT identity FROM store";
 /// Finds out whether the tables are those of the store with this identity, and not of an earlier
 /// state: this process has got its number from it.
@@ -149,6 +181,19 @@ macro_rules! refunds {
         (extract(epoch FROM r.begun_at) * 1000)::bigint,
         (extract(epoch FROM r.changed_at) * 1000)::bigint, coalesce(r.owner, -1)::bigint, r.claims
     FROM refunds r JOIN payments p ON p.number = r.payment ",
+            $rest
+        )
+    };
+}
+
+/// The columns of a delivery. A macro and not a constant: `concat!` takes literals only.
+macro_rules! deliveries {
+    ($before:literal, $rest:literal) => {
+        concat!(
+            $before,
+            " d.number, e.name, d.label, d.endpoint, d.body, d.state, d.attempts, coalesce(d.cause, ''),
+        (extract(epoch FROM d.due_at) * 1000)::bigint,
+        (extract(epoch FROM d.changed_at) * 1000)::bigint, d.claims ",
             $rest
         )
     };
@@ -346,6 +391,47 @@ statements! {
         UPDATE refunds SET state = $3, provider = $4, cause = $5, owner = NULL,
             changed_at = clock_timestamp()
         WHERE name = $1 AND claims = $2 AND state = 'processing'";
+
+    new_event = "
+        INSERT INTO events (name, label, kind, subject)
+        SELECT $1, label, $3, $4 FROM sagas WHERE name = $2 AND label IS NOT NULL
+        ON CONFLICT (name) DO NOTHING";
+    unplanned = "
+        SELECT number, name, label, kind, subject, (extract(epoch FROM at) * 1000)::bigint
+        FROM events WHERE NOT planned ORDER BY number LIMIT $1";
+    planned = "UPDATE events SET planned = true WHERE number = $1 AND NOT planned";
+    new_delivery = "
+        INSERT INTO deliveries (event, label, endpoint, body)
+        SELECT number, label, $2, $3 FROM events WHERE number = $1";
+    /// Deliveries that another process claims at this moment are left out, and not waited for.
+    claim_deliveries = deliveries!(
+        "WITH due AS (
+            SELECT number FROM deliveries WHERE state = 'pending' AND due_at <= clock_timestamp()
+            ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+        )
+        UPDATE deliveries d SET claims = claims + 1,
+            due_at = clock_timestamp() + $2::bigint * interval '1 millisecond'
+        FROM due, events e WHERE d.number = due.number AND e.number = d.event RETURNING",
+        ""
+    );
+    deliveries = deliveries!(
+        "SELECT",
+        "FROM deliveries d JOIN events e ON e.number = d.event
+        WHERE ($1::text IS NULL OR d.label = $1) AND ($2::text IS NULL OR d.state = $2)
+            AND ($3::bigint IS NULL OR d.number < $3)
+        ORDER BY d.number DESC LIMIT $4"
+    );
+    /// Writes only under the latest claim.
+    delivery_ended = "
+        UPDATE deliveries SET state = $3, cause = $4, attempts = attempts + $6,
+            due_at = clock_timestamp() + $5::bigint * interval '1 millisecond',
+            changed_at = clock_timestamp()
+        WHERE number = $1 AND claims = $2 AND state = 'pending'";
+    /// Raises the number of claims, so that the end of an attempt that is under way writes nothing.
+    replay = "
+        UPDATE deliveries SET state = 'pending', attempts = 0, cause = NULL, claims = claims + 1,
+            due_at = clock_timestamp(), changed_at = clock_timestamp()
+        WHERE number = $1 AND ($2::text IS NULL OR label = $2)";
 }
 
 /// The parts of a check: one that fails ends at its savepoint, and the transaction goes on.
@@ -379,11 +465,13 @@ pub(super) const INDEXES: &str = "
     SELECT c.oid, c.relname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
         JOIN pg_class t ON t.oid = i.indrelid JOIN pg_am a ON a.oid = c.relam
     WHERE t.relnamespace = current_schema()::regnamespace AND a.amname = 'btree'
-        AND t.relname IN ('sagas', 'journal', 'payments', 'outbox', 'refunds') ORDER BY c.relname";
+        AND t.relname IN ('sagas', 'journal', 'payments', 'outbox', 'refunds', 'events', 'deliveries')
+    ORDER BY c.relname";
 pub(super) const TABLES_TO_CHECK: &str = "
     SELECT oid, relname::text FROM pg_class
     WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
-        AND relname IN ('sagas', 'journal', 'payments', 'outbox', 'refunds') ORDER BY relname";
+        AND relname IN ('sagas', 'journal', 'payments', 'outbox', 'refunds', 'events', 'deliveries')
+    ORDER BY relname";
 /// Checks the order of an index, and that it has every row of its table.
 pub(super) const CHECK_INDEX: &str = "SELECT bt_index_check($1::oid, true)";
 pub(super) const CHECK_TABLE: &str = "SELECT msg FROM verify_heapam($1::oid)";

@@ -11,6 +11,7 @@
 //! | `journal` | the records of a saga, one row for each batch | key (saga, seq) |
 //! | `payments` | the ledger's rows, and a tombstone for each payment that was voided before it had one | unique payment, transaction, intent |
 //! | `refunds` | the refunds that merchants ask for, each with the instance that has claimed it | unique name |
+//! | `events`, `deliveries` | what merchants are notified of, and each notification | unique name; unique event and endpoint |
 //! | `outbox` | receipts that are still to be sent, each with the instance that has claimed it | key payment |
 //! | `instances` | a number for each process that has the store open | key id; in PostgreSQL a sequence |
 //! | `store` | the store's identity | one row |
@@ -52,6 +53,7 @@
 mod check;
 mod claim;
 mod error;
+mod events;
 mod failures;
 mod lease;
 mod log;
@@ -65,6 +67,10 @@ use futures::future::BoxFuture;
 pub use check::{Checked, StoreFault};
 pub use claim::{ReceiptClaim, ReceiptClaims};
 pub use error::StoreError;
+pub use events::{
+    Delivery, DeliveryEnd, DeliveryQuery, DeliveryState, DeliveryTurn, EventBook, EventNote,
+    EventRow, NewDelivery,
+};
 pub use lease::DEFAULT_LEASE;
 pub use refunds::{
     NewRefund, RefundBegun, RefundBook, RefundClaim, RefundOutcome, RefundRefusal, RefundRow,
@@ -77,6 +83,7 @@ pub use view::{
 
 pub(crate) use check::Checker;
 pub(crate) use claim::{OutboxEntry, decide};
+pub(crate) use events::{Ended, delivery_row, event_row, millis};
 pub(crate) use failures::Failures;
 pub(crate) use lease::{Mark, Turn, Watch};
 pub(crate) use log::{decode, encode, note, saga_kind, standing_after};
@@ -98,7 +105,7 @@ pub type Asked<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 ///
 /// Everything that is written is on disk before its future is ready. Dropping the future of a write
 /// leaves the write under way: its outcome is unknown, as with any other lost answer.
-pub trait Store: Journal + Ledger + ReceiptClaims + RefundBook {
+pub trait Store: Journal + Ledger + ReceiptClaims + RefundBook + EventBook {
     /// Returns the place of the store, for messages: a path, or a server and a database, without a
     /// password.
     fn place(&self) -> &str;
@@ -182,6 +189,11 @@ pub(crate) fn transaction_of(payment: &PaymentId) -> Result<TransactionId, Store
     let name = payment.as_str();
     let name = format!("txn_{}", name.strip_prefix("pay_").unwrap_or(name));
     TransactionId::new(name).map_err(|why| StoreError::unreadable("transaction", why))
+}
+
+/// Converts a number of the store to the integer type of both databases.
+pub(crate) fn number_of(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Converts a number of rows to the integer type of both databases.

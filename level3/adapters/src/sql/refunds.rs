@@ -15,6 +15,7 @@ use level3_domain::journal::{SagaId, Standing};
 use level3_domain::money::Money;
 use level3_domain::refund::RefundId;
 
+use super::events::EventNote;
 use super::lease::{Mark, Turn, Watch};
 use super::row::Columns;
 use super::view::{UnixMillis, money, unsigned};
@@ -172,9 +173,14 @@ pub trait RefundBook: Send + Sync {
         release: bool,
     ) -> Asked<'_, bool>;
 
-    /// Records the outcome of a refund. Returns `false`, and writes nothing, if the claim is not the
-    /// latest one or the refund has an outcome.
-    fn settle_refund(&self, turn: &RefundTurn, outcome: RefundOutcome) -> Asked<'_, bool>;
+    /// Records the outcome of a refund, and an event in the same transaction. Returns `false`, and
+    /// writes nothing, if the claim is not the latest one or the refund has an outcome.
+    fn settle_refund(
+        &self,
+        turn: &RefundTurn,
+        outcome: RefundOutcome,
+        note: Option<EventNote>,
+    ) -> Asked<'_, bool>;
 
     /// Returns a refund.
     fn refund(&self, refund: RefundId) -> Asked<'_, Option<RefundRow>>;

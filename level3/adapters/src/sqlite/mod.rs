@@ -13,6 +13,7 @@
 
 mod backup;
 mod check;
+mod events;
 mod fault;
 mod file;
 mod journal;
@@ -49,9 +50,11 @@ use self::fault::Fault;
 use self::presence::Presence;
 use self::writer::Writer;
 use super::sql::{
-    Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, LabelQuery, Labelled, NewRefund,
+    Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, Delivery, DeliveryEnd, DeliveryQuery,
+    DeliveryTurn, EventBook, EventNote, EventRow, LabelQuery, Labelled, NewDelivery, NewRefund,
     ReceiptClaim, ReceiptClaims, RefundBegun, RefundBook, RefundClaim, RefundOutcome, RefundRow,
-    RefundTurn, Shown, Store, StoreError, Watch, encode, limit, saga_kind, standing_after,
+    RefundTurn, Shown, Store, StoreError, Watch, encode, limit, millis, number_of, saga_kind,
+    standing_after,
 };
 
 /// The options of a store in a file.
@@ -173,6 +176,72 @@ impl SqliteStore {
     }
 }
 
+impl SqliteStore {
+    fn add(
+        &self,
+        lease: &Lease,
+        records: &[Record],
+        note: Option<EventNote>,
+    ) -> JournalFuture<'_, ()> {
+        // No store returns an epoch that is too large for this.
+        let epoch = number_of(lease.epoch);
+        let saga = lease.saga.clone();
+        let stands = standing_after(records);
+        let body = match encode(records) {
+            Ok(body) => body,
+            Err(error) => return std::future::ready(Err(error.into())).boxed(),
+        };
+        let written = self.writer.submit(move |db| {
+            let is_written = journal::append(db, saga.as_str(), epoch, &body, stands)?;
+            if let (true, Some(note)) = (is_written, &note) {
+                events::note(db, note)?;
+            }
+            Ok(is_written)
+        });
+        async move { if written.await? { Ok(()) } else { Err(JournalError::Fenced) } }.boxed()
+    }
+}
+
+impl EventBook for SqliteStore {
+    fn append_noted(
+        &self,
+        lease: &Lease,
+        records: Vec<Record>,
+        note: EventNote,
+    ) -> JournalFuture<'_, ()> {
+        self.add(lease, &records, Some(note))
+    }
+
+    fn unplanned(&self, most: usize) -> Asked<'_, Vec<EventRow>> {
+        let most = limit(most);
+        self.writer.submit(move |db| events::unplanned(db, most)).boxed()
+    }
+
+    fn plan(&self, event: u64, deliveries: Vec<NewDelivery>) -> Asked<'_, ()> {
+        let event = number_of(event);
+        self.writer.submit(move |db| events::plan(db, event, &deliveries)).boxed()
+    }
+
+    fn claim_deliveries(&self, most: usize, time: Duration) -> Asked<'_, Vec<DeliveryTurn>> {
+        let (most, time) = (limit(most), millis(time));
+        self.writer.submit(move |db| events::claim(db, most, time)).boxed()
+    }
+
+    fn delivery_ended(&self, turn: &DeliveryTurn, end: DeliveryEnd) -> Asked<'_, bool> {
+        let (turn, end) = (turn.clone(), end.into());
+        self.writer.submit(move |db| events::ended(db, &turn, &end)).boxed()
+    }
+
+    fn deliveries(&self, query: DeliveryQuery) -> Asked<'_, Vec<Delivery>> {
+        self.writer.submit(move |db| events::list(db, &query)).boxed()
+    }
+
+    fn replay(&self, number: u64, label: Option<String>) -> Asked<'_, bool> {
+        let number = number_of(number);
+        self.writer.submit(move |db| events::replay(db, number, label.as_deref())).boxed()
+    }
+}
+
 impl Journal for SqliteStore {
     fn store_id(&self) -> StoreId {
         self.identity.clone()
@@ -183,17 +252,7 @@ impl Journal for SqliteStore {
     }
 
     fn append(&self, lease: &Lease, records: Vec<Record>) -> JournalFuture<'_, ()> {
-        // No store returns an epoch that is too large for this.
-        let epoch = i64::try_from(lease.epoch).unwrap_or(i64::MAX);
-        let saga = lease.saga.clone();
-        let stands = standing_after(&records);
-        let body = match encode(&records) {
-            Ok(body) => body,
-            Err(error) => return std::future::ready(Err(error.into())).boxed(),
-        };
-        let written =
-            self.writer.submit(move |db| journal::append(db, saga.as_str(), epoch, &body, stands));
-        async move { if written.await? { Ok(()) } else { Err(JournalError::Fenced) } }.boxed()
+        self.add(lease, &records, None)
     }
 
     fn claim(&self, saga: SagaId) -> JournalFuture<'_, Claimed> {
@@ -274,9 +333,22 @@ impl RefundBook for SqliteStore {
             .boxed()
     }
 
-    fn settle_refund(&self, turn: &RefundTurn, outcome: RefundOutcome) -> Asked<'_, bool> {
+    fn settle_refund(
+        &self,
+        turn: &RefundTurn,
+        outcome: RefundOutcome,
+        note: Option<EventNote>,
+    ) -> Asked<'_, bool> {
         let turn = turn.clone();
-        self.writer.submit(move |db| refunds::settle(db, &turn, &outcome)).boxed()
+        self.writer
+            .submit(move |db| {
+                let is_written = refunds::settle(db, &turn, &outcome)?;
+                if let (true, Some(note)) = (is_written, &note) {
+                    events::note(db, note)?;
+                }
+                Ok(is_written)
+            })
+            .boxed()
     }
 
     fn refund(&self, refund: RefundId) -> Asked<'_, Option<RefundRow>> {

@@ -1,7 +1,7 @@
 //! The statements for SQLite.
 
 /// The schema, one text for each version.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6];
 
 /// `sagas.number` and `payments.number` count up, so that entries of the same group lie on the same
 /// pages. The names are hashes: with them as keys of `journal` and `outbox`, each of 64 payments in
@@ -93,6 +93,38 @@ const V5: &str = "
     ) STRICT;
     CREATE INDEX refunds_of_payment ON refunds (payment, number);
     CREATE INDEX refunds_open ON refunds (number) WHERE state = 'processing';
+";
+
+/// Adds what merchants are notified of.
+const V6: &str = "
+    CREATE TABLE events (
+        number      INTEGER PRIMARY KEY,
+        name        TEXT NOT NULL UNIQUE,
+        label       TEXT NOT NULL,
+        kind        TEXT NOT NULL,
+        subject     TEXT NOT NULL,
+        planned     INTEGER NOT NULL DEFAULT 0,
+        at          INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX events_unplanned ON events (number) WHERE planned = 0;
+    CREATE TABLE deliveries (
+        number      INTEGER PRIMARY KEY,
+        event       INTEGER NOT NULL REFERENCES events (number),
+        label       TEXT NOT NULL,
+        endpoint    TEXT NOT NULL,
+        body        TEXT NOT NULL,
+        state       TEXT NOT NULL DEFAULT 'pending'
+            CHECK (state IN ('pending', 'delivered', 'dead')),
+        attempts    INTEGER NOT NULL DEFAULT 0,
+        claims      INTEGER NOT NULL DEFAULT 0,
+        cause       TEXT,
+        due_at      INTEGER NOT NULL,
+        changed_at  INTEGER NOT NULL,
+        UNIQUE (event, endpoint)
+    ) STRICT;
+    CREATE INDEX deliveries_due ON deliveries (due_at) WHERE state = 'pending';
+    CREATE INDEX deliveries_dead ON deliveries (number) WHERE state = 'dead';
+    CREATE INDEX deliveries_labelled ON deliveries (label, number);
 ";
 
 pub(super) const IDENTITY: &str = "SELECT identity FROM store";
@@ -260,6 +292,59 @@ pub(super) const REFUND_SETTLED: &str = "
         changed_at = CAST(unixepoch('subsec') * 1000 AS INTEGER)
     WHERE name = ?1 AND claims = ?2 AND state = 'processing'";
 
+pub(super) const NEW_EVENT: &str = "
+    INSERT INTO events (name, label, kind, subject, at)
+    SELECT ?1, label, ?3, ?4, CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    FROM sagas WHERE name = ?2 AND label IS NOT NULL
+    ON CONFLICT (name) DO NOTHING";
+pub(super) const UNPLANNED: &str = "
+    SELECT number, name, label, kind, subject, at FROM events
+    WHERE planned = 0 ORDER BY number LIMIT ?1";
+pub(super) const PLANNED: &str = "UPDATE events SET planned = 1 WHERE number = ?1 AND planned = 0";
+pub(super) const NEW_DELIVERY: &str = "
+    INSERT INTO deliveries (event, label, endpoint, body, due_at, changed_at)
+    SELECT number, label, ?2, ?3, CAST(unixepoch('subsec') * 1000 AS INTEGER),
+        CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    FROM events WHERE number = ?1";
+
+/// A macro and not a constant: `concat!` takes literals only.
+macro_rules! deliveries {
+    ($rest:literal) => {
+        concat!(
+            "SELECT d.number, e.name, d.label, d.endpoint, d.body, d.state, d.attempts, coalesce(d.cause, ''),
+        d.due_at, d.changed_at, d.claims
+    FROM deliveries d JOIN events e ON e.number = d.event ",
+            $rest
+        )
+    };
+}
+
+pub(super) const DUE: &str = deliveries!(
+    "WHERE d.state = 'pending' AND d.due_at <= CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    ORDER BY d.due_at LIMIT ?1"
+);
+pub(super) const DELIVERIES: &str = deliveries!(
+    "WHERE (?1 IS NULL OR d.label = ?1) AND (?2 IS NULL OR d.state = ?2)
+        AND (?3 IS NULL OR d.number < ?3)
+    ORDER BY d.number DESC LIMIT ?4"
+);
+pub(super) const DELIVERY_CLAIMED: &str = "
+    UPDATE deliveries SET claims = ?2,
+        due_at = CAST(unixepoch('subsec') * 1000 AS INTEGER) + ?3
+    WHERE number = ?1";
+/// Writes only under the latest claim.
+pub(super) const DELIVERY_ENDED: &str = "
+    UPDATE deliveries SET state = ?3, cause = ?4, attempts = attempts + ?6,
+        due_at = CAST(unixepoch('subsec') * 1000 AS INTEGER) + ?5,
+        changed_at = CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    WHERE number = ?1 AND claims = ?2 AND state = 'pending'";
+/// Raises the number of claims, so that the end of an attempt that is under way writes nothing.
+pub(super) const REPLAY: &str = "
+    UPDATE deliveries SET state = 'pending', attempts = 0, cause = NULL, claims = claims + 1,
+        due_at = CAST(unixepoch('subsec') * 1000 AS INTEGER),
+        changed_at = CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    WHERE number = ?1 AND (?2 IS NULL OR label = ?2)";
+
 /// The statements that use every table and every column.
 pub(super) const WRITES: &[&str] = &[
     OPEN,
@@ -277,6 +362,12 @@ pub(super) const WRITES: &[&str] = &[
     REFUND_CLAIMED,
     REFUND_ATTEMPTED,
     REFUND_SETTLED,
+    NEW_EVENT,
+    PLANNED,
+    NEW_DELIVERY,
+    DELIVERY_CLAIMED,
+    DELIVERY_ENDED,
+    REPLAY,
     END_INSTANCE,
 ];
 

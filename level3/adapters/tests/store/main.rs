@@ -9,6 +9,7 @@ mod backend;
 mod check;
 mod contract;
 mod durable;
+mod events;
 mod model;
 mod payments;
 mod postgres;
@@ -85,6 +86,10 @@ macro_rules! durable {
             refunds_never_exceed_the_charge
             refunds_at_once_never_exceed_the_charge
             a_refund_has_one_worker
+        } events {
+            an_event_is_written_with_its_records
+            a_delivery_is_made_until_it_has_an_end
+            deliveries_are_listed
         } payments {
             books_balance
         } crashes {
@@ -92,7 +97,8 @@ macro_rules! durable {
             two_recover_at_once
         }})*
     };
-    ($backend:ident: durable { $($case:ident)* } refunds { $($refund:ident)* } payments { $($load:ident)* }
+    ($backend:ident: durable { $($case:ident)* } refunds { $($refund:ident)* } events { $($event:ident)* }
+        payments { $($load:ident)* }
         crashes { $($crash:ident)* }) => {
         mod $backend {
             use crate::backend::real;
@@ -104,6 +110,10 @@ macro_rules! durable {
             $(#[test]
             fn $refund() {
                 crate::backend::$backend(|place| real().block_on(crate::refunds::$refund(place)));
+            })*
+            $(#[test]
+            fn $event() {
+                crate::backend::$backend(|place| real().block_on(crate::events::$event(place)));
             })*
             $(#[test]
             fn $load() {

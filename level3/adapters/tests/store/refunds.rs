@@ -63,11 +63,11 @@ pub async fn refunds_never_exceed_the_charge(place: Place) {
     let rest = begun(&store, "rest", None).await;
     assert_eq!((rest.row.amount.minor(), rest.row.asked), (600, None));
     assert_eq!(begin(&store, "none left", None).await, exceeds(0));
-    assert!(store.settle_refund(&first, succeeded()).await.unwrap());
+    assert!(store.settle_refund(&first, succeeded(), None).await.unwrap());
     let refused = RefundOutcome::Failed("the bank says no".to_owned());
-    assert!(store.settle_refund(&rest, refused).await.unwrap());
+    assert!(store.settle_refund(&rest, refused, None).await.unwrap());
     // An outcome is final.
-    assert!(!store.settle_refund(&rest, succeeded()).await.unwrap());
+    assert!(!store.settle_refund(&rest, succeeded(), None).await.unwrap());
     begun(&store, "again", None).await;
     let found = store.refunds_of(payment("a")).await.unwrap();
     let found: Vec<_> = found.iter().map(|one| (one.amount.minor(), one.state)).collect();
@@ -118,7 +118,7 @@ pub async fn a_refund_has_one_worker(place: Place) {
     assert_eq!((second.claim, second.row.generation, second.row.attempts), (2, 3, 2));
     assert!(second.row.cause.as_ref().unwrap().starts_with("no answer"));
     // The first worker was only slow.
-    assert!(!one.settle_refund(&first, succeeded()).await.unwrap());
+    assert!(!one.settle_refund(&first, succeeded(), None).await.unwrap());
     assert!(!one.refund_attempted(&first, 9, cause(), true).await.unwrap());
     drop(other);
     let gone = Instant::now();
@@ -130,7 +130,7 @@ pub async fn a_refund_has_one_worker(place: Place) {
         }
         assert!(gone.elapsed() < NOTICED, "the end was not noticed");
     };
-    assert!(one.settle_refund(&third, succeeded()).await.unwrap());
+    assert!(one.settle_refund(&third, succeeded(), None).await.unwrap());
     let RefundClaim::Settled(settled) = claim(&one).await else { panic!("it is settled") };
     assert_eq!(settled.provider_id.as_deref(), Some("re_stripe"));
     assert_eq!(one.refund(refund("first")).await.unwrap(), Some(settled.clone()));

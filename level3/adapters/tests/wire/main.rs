@@ -17,3 +17,4 @@ mod stripe_refunds;
 #[path = "../support/stripe_world.rs"]
 mod stripe_world;
 mod support;
+mod webhooks;

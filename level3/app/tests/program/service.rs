@@ -3,6 +3,7 @@
 pub mod client;
 mod curl;
 mod kill;
+mod notified;
 mod refunds;
 mod secrets;
 pub mod start;

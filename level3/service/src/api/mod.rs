@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `payments` | `/v1/payments` |
 //! | `refunds` | `/v1/payments/{id}/refunds` |
+//! | `webhooks` | `/v1/webhook-deliveries` |
 //! | `dead_letters` | `/v1/dead-letters` |
 //! | `operations` | health, readiness, metrics, the OpenAPI document, the descriptions of problems |
 
@@ -11,6 +12,7 @@ mod dead_letters;
 mod operations;
 mod payments;
 mod refunds;
+mod webhooks;
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
@@ -31,6 +33,8 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("post", "/v1/payments/{id}/refunds"),
     ("get", "/v1/payments/{id}/refunds"),
     ("get", "/v1/payments/{id}/refunds/{refund}"),
+    ("get", "/v1/webhook-deliveries"),
+    ("post", "/v1/webhook-deliveries/{id}/replay"),
     ("get", "/v1/dead-letters"),
     ("post", "/v1/dead-letters/redrive"),
     ("get", "/healthz"),
@@ -47,6 +51,8 @@ pub(crate) fn routes(service: &Service) -> Router {
         .route("/v1/payments/{id}", get(payments::show))
         .route("/v1/payments/{id}/refunds", post(refunds::create).get(refunds::list))
         .route("/v1/payments/{id}/refunds/{refund}", get(refunds::show))
+        .route("/v1/webhook-deliveries", get(webhooks::list))
+        .route("/v1/webhook-deliveries/{id}/replay", post(webhooks::replay))
         .route("/v1/dead-letters", get(dead_letters::list))
         .route("/v1/dead-letters/redrive", post(dead_letters::redrive))
         .route("/healthz", get(operations::health))

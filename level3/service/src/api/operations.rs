@@ -4,6 +4,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State as Extract};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use level3_adapters::sql::{DeliveryQuery, DeliveryState};
 use level3_domain::journal::Standing;
 use serde_json::{Value, json};
 
@@ -61,6 +62,9 @@ async fn stored(service: &Inner) -> Option<Stored> {
     let open = service.store.list(Standing::Open).await.ok()?.len();
     let parked = service.store.list(Standing::Parked).await.ok()?.len();
     let dead_letters = service.store.dead_letters(COUNTED).await.ok()?.len();
+    let state = Some(DeliveryState::Dead);
+    let dead = DeliveryQuery { label: None, state, before: None, most: COUNTED };
+    let dead_letters = dead_letters + service.store.deliveries(dead).await.ok()?.len();
     let open_refunds = service.store.open_refunds(COUNTED).await.ok()?.len();
     Some(Stored { open, parked, dead_letters, open_refunds })
 }

@@ -130,6 +130,13 @@ pub struct KeyId(String);
 pub struct InvalidKeyId;
 
 impl KeyId {
+    /// Makes a name of 48 random bits.
+    pub(crate) fn random() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; ID_BYTES];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(hex(&bytes)))
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

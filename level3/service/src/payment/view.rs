@@ -32,6 +32,16 @@ pub(crate) async fn find(
     merchant: &MerchantId,
     name: &str,
 ) -> Result<Option<Found>, StoreError> {
+    find_until(store, merchant, name, None).await
+}
+
+/// The same with the runs up to this one.
+pub(crate) async fn find_until(
+    store: &dyn Store,
+    merchant: &MerchantId,
+    name: &str,
+    last: Option<u32>,
+) -> Result<Option<Found>, StoreError> {
     let mut found = Found {
         name: name.to_owned(),
         runs: Vec::new(),
@@ -41,7 +51,7 @@ pub(crate) async fn find(
         refunded: 0,
     };
     // The runs are numbered without gaps, and another one begins only when the one before failed.
-    for number in 1.. {
+    for number in 1..=last.unwrap_or(u32::MAX) {
         let Some(run) = run_of(name, number) else { break };
         let Some(shown) = store.show(run).await? else { break };
         let Some(standing) = shown.standing else { break };

@@ -31,6 +31,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::metrics::Metrics;
+use crate::webhooks::event;
 use flights::{Flights, Place};
 use next::{After, Look};
 
@@ -209,7 +210,8 @@ impl Shared {
                     RefundOutcome::Succeeded(_) => "succeeded",
                     RefundOutcome::Failed(_) => "failed",
                 };
-                match self.store.settle_refund(&turn, outcome).await {
+                let note = event::of_refund(&self.store.store_id(), &refund, &turn.row.payment);
+                match self.store.settle_refund(&turn, outcome, Some(note)).await {
                     Ok(true) => {
                         tracing::info!(refund = refund.as_str(), outcome = name, "refunded");
                         self.metrics.refunded(name);

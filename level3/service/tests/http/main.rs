@@ -19,3 +19,4 @@ mod refusals;
 mod shop;
 mod sockets;
 mod tls;
+mod webhooks;

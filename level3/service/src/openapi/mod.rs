@@ -3,12 +3,12 @@
 //! Written as data: a test compares it with the routes and the problems, and another one reads it
 //! with a library that is not ours.
 
+mod schemas;
+
 use axum::http::StatusCode;
-use level3_adapters::sql::RefundState;
 use serde_json::{Map, Value, json};
 
 use crate::filed::MAX_CLIENT_KEY;
-use crate::payment::State;
 use crate::problem::{PROBLEM_JSON, ProblemKind};
 
 /// Returns the document.
@@ -26,6 +26,7 @@ pub fn document() -> Value {
         "tags": [
             { "name": "payments", "description": "Payments of the key's merchant." },
             { "name": "refunds", "description": "Refunds of payments, in full and in part." },
+            { "name": "webhooks", "description": "Notifications of the key's merchant." },
             { "name": "operations", "description": "For operators and their tools." },
         ],
         "security": [{ "key": [] }],
@@ -35,7 +36,7 @@ pub fn document() -> Value {
                 "type": "http", "scheme": "bearer",
                 "description": "An API key of a merchant: `pgk_ID_SECRET`.",
             } },
-            "schemas": schemas(),
+            "schemas": schemas::all(),
         },
     })
 }
@@ -139,17 +140,37 @@ fn paths() -> Value {
             "responses": responses(&[("200", "The refund.", "Refund")],
                 &[&[P::NotFound][..], &reading].concat()),
         } },
+        "/v1/webhook-deliveries": { "get": {
+            "operationId": "listDeliveries", "tags": ["webhooks"],
+            "summary": "List the notifications of the merchant, the latest first (scope payments:read)",
+            "parameters": [
+                parameter("limit", "The most deliveries of the page.", json!({ "type": "integer", "minimum": 1, "maximum": 100, "default": 20 })),
+                parameter("after", "The value of `next` of the page before.", json!({ "$ref": "#/components/schemas/DeliveryId" })),
+                parameter("state", "Only deliveries in this state.", json!({ "$ref": "#/components/schemas/DeliveryState" })),
+            ],
+            "responses": responses(&[("200", "A page.", "DeliveryPage")],
+                &[&[P::InvalidRequest][..], &reading].concat()),
+        } },
+        "/v1/webhook-deliveries/{id}/replay": { "post": {
+            "operationId": "replayDelivery", "tags": ["webhooks"],
+            "summary": "Send a notification once more, whatever its state is (scope payments:write)",
+            "parameters": [{
+                "name": "id", "in": "path", "required": true, "schema": { "$ref": "#/components/schemas/DeliveryId" },
+            }],
+            "responses": responses(&[("202", "It will be sent.", "Replayed")],
+                &[&[P::NotFound][..], &reading].concat()),
+        } },
         "/v1/dead-letters": { "get": {
             "operationId": "listDeadLetters", "tags": ["operations"],
-            "summary": "List the undos and receipts that failed (scope operator)",
+            "summary": "List the undos, receipts and notifications that failed (scope operator)",
             "responses": responses(&[("200", "The dead letters of all merchants.", "DeadLetters")], &reading),
         } },
         "/v1/dead-letters/redrive": { "post": {
             "operationId": "redrive", "tags": ["operations"],
-            "summary": "Try the failed undos and receipts once more (scope operator)",
+            "summary": "Try the failed undos, receipts and notifications once more (scope operator)",
             "description": "Goes on when the client disconnects or the answer is `request-timeout`.",
             "responses": responses(&[("200", "Every letter was tried.", "Redriven")],
-                &[P::Unauthorized, P::Forbidden, P::Busy, P::RateLimited, P::TimedOut, P::Internal]),
+                &[P::Unauthorized, P::Forbidden, P::Busy, P::RateLimited, P::StoreUnavailable, P::TimedOut, P::Internal]),
         } },
         "/healthz": { "get": open("health", "Whether the process answers",
             responses(&[("200", "It does.", "Health")], &[])) },
@@ -248,145 +269,4 @@ fn with_text(mut responses: Value) -> Value {
     let content = json!({ "application/openmetrics-text": { "schema": { "type": "string" } } });
     responses["200"] = json!({ "description": "The figures.", "content": content });
     responses
-}
-
-fn schemas() -> Value {
-    let types: Vec<_> = ProblemKind::ALL.iter().map(|kind| kind.type_uri()).collect();
-    let states: Vec<_> = State::ALL.iter().map(|state| state.name()).collect();
-    let refund_states: Vec<_> = RefundState::ALL.iter().map(|state| state.name()).collect();
-    let text = || json!({ "type": "string" });
-    let time = || json!({ "type": "string", "format": "date-time" });
-    let count = || json!({ "type": "integer", "minimum": 0 });
-    let up = || json!({ "enum": ["up", "down"] });
-    let list = |of: &str| json!({ "type": "array", "items": { "$ref": format!("#/components/schemas/{of}") } });
-    let amount = || {
-        json!({
-            "type": "integer", "minimum": 1, "maximum": level3_domain::money::MAX_MINOR,
-            "description": "Minor units of the currency: 1050 with USD is 10.50 USD, 1050 with JPY is 1050 JPY.",
-        })
-    };
-    let currency = || json!({ "type": "string", "pattern": "^[A-Za-z]{3}$", "description": "The code of ISO 4217." });
-    json!({
-        "Any": { "type": "object" },
-        "PaymentId": { "type": "string", "pattern": "^pay_[0-9a-f]{32}$" },
-        "State": { "type": "string", "enum": states },
-        "NewPayment": object(json!({
-            "order": { "type": "string", "minLength": 1, "maxLength": 100, "description": "The merchant's order." },
-            "amount": amount(), "currency": currency(),
-            "email": { "type": "string", "maxLength": 254, "description": "Where the receipt goes." },
-            "card": { "type": "string", "minLength": 1, "maxLength": 255, "description": "The provider's token for the card, such as pm_card_visa; never the card's number." },
-        }), &[]),
-        "PaymentAnswer": object(json!({
-            "id": { "$ref": "#/components/schemas/PaymentId" }, "order": text(), "amount": amount(),
-            "currency": currency(), "state": { "$ref": "#/components/schemas/State" },
-            "transaction": text(), "intent": text(),
-        }), &["transaction", "intent"]),
-        "RefundId": { "type": "string", "pattern": "^re_[0-9a-f]{32}$" },
-        "NewRefund": object(json!({
-            "amount": {
-                "type": "integer", "minimum": 1, "maximum": level3_domain::money::MAX_MINOR,
-                "description": "Minor units of the payment's currency. Without it, all that is left of the charge.",
-            },
-        }), &["amount"]),
-        "Refund": object(json!({
-            "id": { "$ref": "#/components/schemas/RefundId" },
-            "payment": { "$ref": "#/components/schemas/PaymentId" },
-            "amount": amount(), "currency": currency(),
-            "state": { "type": "string", "enum": refund_states },
-            "created_at": time(), "updated_at": time(),
-            "reason": { "type": "string", "description": "Why it failed." },
-        }), &["reason"]),
-        "Refunds": object(json!({ "data": list("Refund") }), &[]),
-        "PaymentSummary": summary(json!({}), &[]),
-        "Payment": summary(json!({ "runs": list("Run") }), &[]),
-        "Failure": object(json!({
-            "step": text(), "reason": text(),
-            "retryable": { "type": "boolean", "description": "Whether a repeat with the same key tries again." },
-        }), &[]),
-        "Run": object(json!({
-            "number": { "type": "integer", "minimum": 1 },
-            "state": { "$ref": "#/components/schemas/State" },
-            "started_at": time(), "updated_at": time(), "steps": list("Step"),
-        }), &[]),
-        "Step": object(json!({
-            "step": text(),
-            "state": { "enum": ["running", "done", "failed", "undoing", "undone", "parked"] },
-            "started_at": time(), "ended_at": { "type": ["string", "null"], "format": "date-time" },
-            "undo_attempts": count(),
-        }), &[]),
-        "PaymentPage": object(json!({
-            "data": list("PaymentSummary"), "next": { "type": ["string", "null"] },
-        }), &[]),
-        "DeadLetters": object(json!({ "data": list("DeadLetter") }), &[]),
-        "DeadLetter": object(json!({
-            "kind": { "enum": ["undo", "receipt"] },
-            "payment": { "$ref": "#/components/schemas/PaymentId" },
-            "steps": { "type": "array", "items": { "$ref": "#/components/schemas/StuckStep" } },
-            "cause": text(), "failures": count(),
-        }), &["steps", "cause", "failures"]),
-        "StuckStep": object(json!({ "step": text(), "cause": text(), "attempts": count() }), &[]),
-        "Redriven": object(json!({ "delivered": count(), "failed": count() }), &[]),
-        "Health": object(json!({ "status": { "const": "up" } }), &[]),
-        "Ready": object(json!({
-            "ready": { "type": "boolean" }, "draining": { "type": "boolean" },
-            "store": up(), "provider": up(),
-        }), &[]),
-        "Problem": {
-            "type": "object", "description": "A problem of RFC 9457.",
-            "required": ["type", "title", "status"],
-            "properties": {
-                "type": { "type": "string", "enum": types },
-                "title": text(), "status": { "type": "integer" }, "detail": text(),
-                "errors": { "type": "array", "items": {
-                    "type": "object", "required": ["pointer", "detail"],
-                    "properties": { "pointer": text(), "detail": text() },
-                } },
-                "payment": { "$ref": "#/components/schemas/PaymentId" }, "step": text(),
-                "refund": { "$ref": "#/components/schemas/RefundId" },
-                "left": { "type": "integer", "minimum": 0, "description": "What can still be refunded, in minor units." },
-            },
-        },
-        "ProblemType": object(json!({
-            "type": { "type": "string", "enum": types }, "status": { "type": "integer" },
-            "title": text(), "charged": text(), "next": text(),
-        }), &[]),
-        "ProblemTypes": object(json!({ "data": list("ProblemType") }), &[]),
-    })
-}
-
-/// Describes a payment without its runs, and with more fields.
-fn summary(more: Value, optional: &[&str]) -> Value {
-    let text = || json!({ "type": "string" });
-    let time = || json!({ "type": "string", "format": "date-time" });
-    let mut properties = json!({
-        "id": { "$ref": "#/components/schemas/PaymentId" },
-        "idempotency_key": text(), "order": text(),
-        "amount": { "type": "integer", "minimum": 1 }, "currency": text(),
-        "state": { "$ref": "#/components/schemas/State" },
-        "created_at": time(), "updated_at": time(),
-        "transaction": text(), "intent": text(),
-        "receipt": { "enum": ["pending", "sent"] },
-        "refunded": { "type": "integer", "minimum": 0, "description": "What the customer has got back, in minor units." },
-        "failure": { "$ref": "#/components/schemas/Failure" },
-    });
-    if let (Value::Object(all), Value::Object(more)) = (&mut properties, more) {
-        all.extend(more);
-    }
-    let only_sometimes = ["transaction", "intent", "receipt", "refunded", "failure"];
-    object(properties, &[optional, &only_sometimes].concat())
-}
-
-/// Describes an object that has no other fields than these, all of them except the optional ones.
-fn object(properties: Value, optional: &[&str]) -> Value {
-    let required: Vec<_> = properties
-        .as_object()
-        .into_iter()
-        .flat_map(Map::keys)
-        .filter(|name| !optional.contains(&name.as_str()))
-        .cloned()
-        .collect();
-    json!({
-        "type": "object", "required": required, "properties": properties,
-        "additionalProperties": false,
-    })
 }
