@@ -1,5 +1,6 @@
 //! The payment service: the gateway behind HTTP, until it is asked to stop.
 
+use std::env;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,9 +9,12 @@ use std::time::Duration;
 use clap::Args;
 use gateway_service::{
     ApiKey, EndpointEntry, EndpointFile, Endpoints, EventType, FiledJournal, KeyEntry, KeyFile,
-    Keyring, MerchantId, Metrics, Parts, Scope, Secret, Service, ServiceConfig, Tls, TlsFiles,
+    Keyring, MerchantId, Metrics, Parts, Reports, Scope, Secret, Service, ServiceConfig, Tls,
+    TlsFiles,
 };
+use level3_adapters::reconcile::{ReconcileConfig, Reconciler};
 use level3_adapters::sql::{Store, StoreError};
+use level3_adapters::stripe::events::EndpointSecret;
 use level3_adapters::webhooks::{HookClient, HookUrl};
 use level3_domain::journal::{Journal, SagaId};
 use serde_json::json;
@@ -21,6 +25,7 @@ use super::args::ServiceArgs;
 use super::engine::{Engine, Wiring};
 use super::place::StoreUrl;
 use super::problem::{Outcome, ProgramError};
+use super::reconcile::sides;
 use super::stop::Shutdown;
 use super::view::say;
 use super::{FINISHING, print, print_json};
@@ -29,6 +34,9 @@ use super::{FINISHING, print, print_json};
 const NOTING: Duration = Duration::from_secs(1);
 /// How often the file of the keys is looked at.
 const KEYS: Duration = Duration::from_secs(2);
+/// The variable with the secrets of Stripe's reports, and the one that names a file with them.
+const STRIPE_SECRETS: &str = "STRIPE_WEBHOOK_SECRET";
+const STRIPE_SECRETS_FILE: &str = "STRIPE_WEBHOOK_SECRET_FILE";
 /// How long an endpoint may take to answer.
 const NOTIFYING: Duration = Duration::from_secs(15);
 /// How often the files of the certificate are looked at.
@@ -86,6 +94,7 @@ impl ServeArgs {
             KeyFile::read(&keys)?;
         }
         EndpointFile::read(&endpoints_of(&self.data.data))?;
+        stripe_secrets()?;
         self.tls()?;
         Ok(())
     }
@@ -192,6 +201,7 @@ pub async fn serve(
     let first_key = first_key(&folder.keys())?;
     let keys = Keyring::new(&KeyFile::read(&folder.keys())?);
     let endpoints = Endpoints::new(EndpointFile::read(&folder.endpoints())?);
+    let secrets = stripe_secrets()?;
     let hooks = HookClient::new(NOTIFYING).map_err(ProgramError::Hooks)?;
     let tls = how.tls()?;
     // Before the store is opened: an address in use is the most common error.
@@ -207,12 +217,14 @@ pub async fn serve(
         is_patient: false,
     };
     let engine = Engine::start_with(&folder.services(args), wiring).await?;
+    let reconciler = Reconciler::new(sides(&engine)?, ReconcileConfig::default());
     let parts = Parts {
         gateway: engine.gateway.clone(),
         store: Arc::clone(&engine.store.store),
         provider: Arc::clone(&engine.provider) as _,
         refunds: engine.part_refunds(),
         hooks: Arc::new(hooks),
+        reports: Reports { secrets, reconciler },
         endpoints: endpoints.clone(),
         metrics,
         keys: keys.clone(),
@@ -233,6 +245,7 @@ pub async fn serve(
             note(&engine),
             service.follow_refunds(),
             service.follow_notifications(),
+            service.follow_reports(),
             endpoints,
             keys,
             follow(tls.as_ref())
@@ -268,6 +281,19 @@ pub async fn serve(
     let left = drained.under_way;
     say(&format!("{left} payments are still under way. The next start finishes them."));
     Ok(Outcome::Unsettled)
+}
+
+/// Reads the secrets with which Stripe signs its reports: several of them while they are rotated.
+fn stripe_secrets() -> Result<Vec<EndpointSecret>, ProgramError> {
+    let text = match (env::var(STRIPE_SECRETS), env::var_os(STRIPE_SECRETS_FILE)) {
+        (Ok(text), _) => text,
+        (Err(_), Some(path)) => std::fs::read_to_string(PathBuf::from(path))
+            .map_err(|why| ProgramError::ReportSecrets { why: why.to_string() })?,
+        _ => return Ok(Vec::new()),
+    };
+    let secrets = text.split([',', '\n']).filter(|text| !text.trim().is_empty());
+    let read = secrets.map(EndpointSecret::new).collect::<Result<Vec<_>, _>>();
+    read.map_err(|why| ProgramError::ReportSecrets { why: why.to_string() })
 }
 
 /// Makes the file of the keys at the first start, with one merchant and one key.

@@ -12,6 +12,7 @@
 //! | `payment` | a payment as clients send it and see it |
 //! | `refunds` | refunds in full and in part |
 //! | `webhooks` | notifications of merchants |
+//! | `inbox` | reports of the payment provider |
 //! | `filed` | the key spaces and the lists of merchants |
 //! | `merchants` | API keys, and how many requests a merchant may send |
 //! | `problem` | refusals, each with a stable type |
@@ -30,6 +31,7 @@
 mod api;
 mod card_number;
 mod filed;
+mod inbox;
 mod layers;
 mod merchants;
 mod metrics;
@@ -48,6 +50,7 @@ mod webhooks;
 
 pub use api::ROUTES;
 pub use filed::{FiledJournal, MAX_CLIENT_KEY, gateway_key};
+pub use inbox::Reports;
 pub use merchants::{
     ApiKey, Caller, FileError, InvalidKeyId, InvalidMerchant, KeyEntry, KeyFile, KeyHash, KeyId,
     Keyring, LimitEntry, MerchantId, RateLimit, Scope, UnknownScope,

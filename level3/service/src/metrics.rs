@@ -77,6 +77,7 @@ struct Figures {
     receipts: Family<Outcome, Counter>,
     refunds: Family<Outcome, Counter>,
     notifications: Family<Outcome, Counter>,
+    provider_events: Family<Outcome, Counter>,
     breakers: Family<Breaker, Gauge>,
     in_flight: Gauge,
     open: Gauge,
@@ -122,6 +123,7 @@ impl Metrics {
             receipts: Family::default(),
             refunds: Family::default(),
             notifications: Family::default(),
+            provider_events: Family::default(),
             breakers: Family::default(),
             in_flight: Gauge::default(),
             open: Gauge::default(),
@@ -145,6 +147,11 @@ impl Metrics {
     /// Counts a problem.
     pub(crate) fn problem(&self, problem: &'static str) {
         self.0.problems.get_or_create(&Kind { problem }).inc();
+    }
+
+    /// Counts a report of the provider.
+    pub(crate) fn reported(&self, outcome: &'static str) {
+        self.0.provider_events.get_or_create(&Outcome { outcome }).inc();
     }
 
     /// Counts an attempt at a notification.
@@ -227,6 +234,8 @@ impl Figures {
         to.register("refunds", "Refunds with an outcome", self.refunds.clone());
         let help = "Attempts to notify merchants";
         to.register("notifications", help, self.notifications.clone());
+        let help = "Reports of the provider";
+        to.register("provider_events", help, self.provider_events.clone());
         let help = "Whether the breaker of a service is in a state";
         to.register("breaker_state", help, self.breakers.clone());
         to.register("payments_in_flight", "Payments under way here", self.in_flight.clone());
@@ -314,6 +323,7 @@ mod tests {
             receipts,
             refunds,
             notifications,
+            provider_events,
             breakers,
             in_flight: _,
             open: _,
@@ -335,7 +345,7 @@ mod tests {
         for family in [payments, receipts] {
             family.get_or_create(&Outcome { outcome: "paid" }).inc();
         }
-        for family in [refunds, notifications] {
+        for family in [refunds, notifications, provider_events] {
             family.get_or_create(&Outcome { outcome: "succeeded" }).inc();
         }
         for family in [steps, attempts, errors, undone, parked] {
@@ -355,7 +365,7 @@ mod tests {
     #[test]
     fn the_dashboard_and_the_alerts_name_series_that_exist() {
         let series = series();
-        assert_eq!(series.iter().filter(|name| name.ends_with("_total")).count(), 12);
+        assert_eq!(series.iter().filter(|name| name.ends_with("_total")).count(), 13);
         let mut used = BTreeSet::new();
         for file in ["grafana-dashboard.json", "alerts.yml", "alerts-test.yml"] {
             // Tests run in the folder of their package.

@@ -63,6 +63,9 @@ kinds! {
     /// A request with an effect has no idempotency key.
     KeyMissing = "idempotency-key-missing", BAD_REQUEST,
         "The header Idempotency-Key is missing", "no", "Send a key of your own, one for each payment.";
+    /// A report that the provider has not signed.
+    NotSigned = "signature-invalid", BAD_REQUEST,
+        "The report is not signed by the provider", "no", "Send the body as it was signed, with the header Stripe-Signature, at once.";
     /// The request has no valid key of a merchant.
     Unauthorized = "unauthorized", UNAUTHORIZED,
         "The API key is missing or not valid", "no", "Send `Authorization: Bearer KEY`.";

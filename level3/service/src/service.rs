@@ -13,6 +13,7 @@ use level3_domain::provider::PaymentProvider;
 use level3_domain::refund::PartRefunds;
 use tokio::sync::{Mutex, Notify};
 
+use crate::inbox::{Inbox, Reports};
 use crate::merchants::Keyring;
 use crate::metrics::Metrics;
 use crate::readiness::{CheckAges, Readiness};
@@ -73,6 +74,8 @@ pub struct Parts {
     pub hooks: Arc<dyn HookPost>,
     /// The endpoints that get them.
     pub endpoints: Endpoints,
+    /// Takes reports of the provider.
+    pub reports: Reports,
     /// The figures.
     pub metrics: Metrics,
     /// The keys of the merchants.
@@ -94,6 +97,7 @@ pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) refunds: Refunds,
     pub(crate) sender: Sender,
+    pub(crate) inbox: Inbox,
     pub(crate) metrics: Metrics,
     pub(crate) keys: Keyring,
     pub(crate) readiness: Readiness,
@@ -115,7 +119,9 @@ impl Service {
     /// Makes a service.
     #[must_use]
     pub fn new(parts: Parts, config: ServiceConfig) -> Self {
-        let Parts { gateway, store, provider, refunds, hooks, endpoints, metrics, keys } = parts;
+        let Parts { gateway, store, provider, refunds, hooks, endpoints, reports, metrics, keys } =
+            parts;
+        let inbox = Inbox::new(Arc::clone(&store), Arc::clone(&refunds), reports, metrics.clone());
         let sender = Sender::new(Arc::clone(&store), hooks, endpoints, metrics.clone());
         let refunds = Refunds::new(Arc::clone(&store), refunds, metrics.clone());
         let readiness = Readiness::new(Arc::clone(&store), provider, config.check_ages);
@@ -124,6 +130,7 @@ impl Service {
             store,
             refunds,
             sender,
+            inbox,
             metrics,
             keys,
             readiness,
@@ -166,6 +173,15 @@ impl Service {
     /// Attempts that are under way go on. What is still to be sent stays in the store.
     pub async fn follow_notifications(&self) {
         self.0.sender.follow().await;
+    }
+
+    /// Handles reports of the provider, those that earlier processes have taken too. Never returns.
+    ///
+    /// # Cancellation
+    ///
+    /// A repair that is under way may still take effect. The report is handled again.
+    pub async fn follow_reports(&self) {
+        self.0.inbox.follow().await;
     }
 
     /// Reports that the service is not ready from now on. Payments are still accepted.

@@ -88,7 +88,7 @@ struct State {
 struct Record {
     truth: IntentTruth,
     /// The refunds in part.
-    parts: Vec<(RefundId, Money)>,
+    parts: Vec<(RefundId, Money, Made)>,
     /// Whether a request on the intent is running: Stripe allows one at a time.
     busy: bool,
     /// Charged from then on.
@@ -242,7 +242,7 @@ impl State {
             }
             (Request::Part(_, refund, amount), Succeeded) if amount.minor() <= truth.net() => {
                 truth.refunded_parts += amount.minor();
-                record.parts.push((refund.clone(), *amount));
+                record.parts.push((refund.clone(), *amount, Made::Accepted));
             }
             (Request::Part(..), Succeeded) => {
                 let message = "the refund is larger than what is left of the charge".to_owned();
@@ -399,7 +399,19 @@ impl Account {
         let Some(record) = state.record(intent) else {
             return Err(ProviderError::Invalid { message: format!("no intent {intent}") });
         };
-        Ok(record.parts.iter().map(|(refund, amount)| made(refund, *amount)).collect())
+        let shown = |(refund, amount, state): &(RefundId, Money, Made)| MadeRefund {
+            made: *state,
+            ..made(refund, *amount)
+        };
+        Ok(record.parts.iter().map(shown).collect())
+    }
+
+    /// Every refund in part fails.
+    pub(super) fn return_parts(&self) {
+        for record in &mut self.lock().intents {
+            record.truth.refunded_parts = 0;
+            record.parts.iter_mut().for_each(|part| part.2 = Made::Failed);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

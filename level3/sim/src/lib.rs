@@ -219,6 +219,12 @@ impl World {
         })
     }
 
+    /// Every refund in part that was made until now fails, as when the customer's bank returns the money
+    /// days later. Only this process knows of it.
+    pub fn return_refunds(&self) {
+        self.account.return_parts();
+    }
+
     /// Returns the activity feed of the mail service. It shows each mail that was sent, at once, and has the
     /// latency of a look at the ledger.
     #[must_use]

@@ -41,6 +41,7 @@ mod address;
 mod check;
 mod events;
 mod fault;
+mod inbox;
 mod journal;
 mod keeper;
 mod ledger;
@@ -78,11 +79,11 @@ pub use self::reader::PostgresReader;
 use self::keeper::Keeper;
 use self::writer::{Operation, Writer};
 use super::sql::{
-    Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, Delivery, DeliveryEnd, DeliveryQuery,
-    DeliveryTurn, EventBook, EventNote, EventRow, LabelQuery, Labelled, NewDelivery, NewRefund,
-    ReceiptClaim, ReceiptClaims, RefundBegun, RefundBook, RefundClaim, RefundOutcome, RefundRow,
-    RefundTurn, Shown, Store, StoreError, Watch, encode, limit, millis, number_of, saga_kind,
-    standing_after,
+    Arrival, Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, Delivery, DeliveryEnd,
+    DeliveryQuery, DeliveryTurn, Dispute, DisputeRow, EventBook, EventNote, EventRow, Inbox,
+    LabelQuery, Labelled, NewArrival, NewDelivery, NewRefund, ReceiptClaim, ReceiptClaims,
+    RefundBegun, RefundBook, RefundClaim, RefundOutcome, RefundRow, RefundTurn, Shown, Store,
+    StoreError, Watch, encode, limit, millis, number_of, saga_kind, standing_after,
 };
 
 /// The options of a store in PostgreSQL.
@@ -300,6 +301,45 @@ impl EventBook for PostgresStore {
 
     fn replay(&self, number: u64, label: Option<String>) -> Asked<'_, bool> {
         self.writer.submit(events::Replay { number: number_of(number), label }).boxed()
+    }
+}
+
+impl Inbox for PostgresStore {
+    fn take_in(&self, arrival: NewArrival) -> Asked<'_, bool> {
+        self.writer.submit(inbox::TakeIn(arrival)).boxed()
+    }
+
+    fn unhandled(&self, most: usize) -> Asked<'_, Vec<Arrival>> {
+        self.writer.submit(inbox::Unhandled(limit(most))).boxed()
+    }
+
+    fn arrival_handled(&self, number: u64, outcome: String) -> Asked<'_, ()> {
+        self.writer.submit(inbox::Handled { number: number_of(number), outcome }).boxed()
+    }
+
+    fn arrival_failed(&self, number: u64, cause: String) -> Asked<'_, ()> {
+        self.writer.submit(inbox::Failed { number: number_of(number), cause }).boxed()
+    }
+
+    fn record_dispute(&self, dispute: Dispute, event: String) -> Asked<'_, Option<PaymentId>> {
+        self.writer.submit(inbox::RecordDispute { dispute, event }).boxed()
+    }
+
+    fn disputes_of(&self, payment: PaymentId) -> Asked<'_, Vec<DisputeRow>> {
+        self.writer.submit(inbox::DisputesOf(payment)).boxed()
+    }
+
+    fn dispute(&self, id: String) -> Asked<'_, Option<DisputeRow>> {
+        self.writer.submit(inbox::ShowDispute(id)).boxed()
+    }
+
+    fn refund_failed_late(
+        &self,
+        refund: RefundId,
+        cause: String,
+        note: EventNote,
+    ) -> Asked<'_, bool> {
+        self.writer.submit(inbox::RefundFailedLate { refund, cause, note }).boxed()
     }
 }
 

@@ -4,7 +4,7 @@ use futures::future::try_join_all;
 use tokio_postgres::{Client, Error, Statement};
 
 /// The schema, one text for each version.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
 
 const V1: &str = "
     CREATE SEQUENCE instances AS integer;
@@ -125,6 +125,34 @@ const V6: &str = "
     CREATE INDEX deliveries_labelled ON deliveries (label, number);
 ";
 
+/// Adds what the provider reports by itself.
+const V7: &str = "
+    CREATE TABLE inbox (
+        number      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        name        text NOT NULL UNIQUE,
+        kind        text NOT NULL,
+        detail      text NOT NULL,
+        attempts    bigint NOT NULL DEFAULT 0,
+        outcome     text,
+        cause       text,
+        received_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    );
+    CREATE INDEX inbox_unhandled ON inbox (number) WHERE outcome IS NULL;
+    CREATE TABLE disputes (
+        number      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        name        text NOT NULL UNIQUE,
+        payment     bigint NOT NULL REFERENCES payments (number),
+        minor       bigint NOT NULL CHECK (minor > 0),
+        currency    text NOT NULL,
+        reason      text NOT NULL,
+        status      text NOT NULL,
+        is_closed   boolean NOT NULL,
+        as_of       bigint NOT NULL,
+        changed_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+    );
+    CREATE INDEX disputes_of_payment ON disputes (payment, number);
+";
+
 pub(super) const IDENTITY: &str = "SELECT identity FROM store";
 /// Finds out whether the tables are those of the store with this identity, and not of an earlier
 /// state: this process has got its number from it.
@@ -194,6 +222,18 @@ macro_rules! deliveries {
             " d.number, e.name, d.label, d.endpoint, d.body, d.state, d.attempts, coalesce(d.cause, ''),
         (extract(epoch FROM d.due_at) * 1000)::bigint,
         (extract(epoch FROM d.changed_at) * 1000)::bigint, d.claims ",
+            $rest
+        )
+    };
+}
+
+/// A query of disputes. A macro and not a constant: `concat!` takes literals only.
+macro_rules! disputes {
+    ($rest:literal) => {
+        concat!(
+            "SELECT d.name, p.payment, p.intent, d.minor, d.currency, d.reason, d.status,
+        d.is_closed::integer::bigint, d.as_of, (extract(epoch FROM d.changed_at) * 1000)::bigint
+    FROM disputes d JOIN payments p ON p.number = d.payment ",
             $rest
         )
     };
@@ -432,6 +472,31 @@ statements! {
         UPDATE deliveries SET state = 'pending', attempts = 0, cause = NULL, claims = claims + 1,
             due_at = clock_timestamp(), changed_at = clock_timestamp()
         WHERE number = $1 AND ($2::text IS NULL OR label = $2)";
+
+    arrival = "
+        INSERT INTO inbox (name, kind, detail) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING";
+    unhandled = "
+        SELECT number, name, kind, detail, attempts FROM inbox
+        WHERE outcome IS NULL ORDER BY number LIMIT $1";
+    arrival_handled = "
+        UPDATE inbox SET outcome = $2, cause = NULL WHERE number = $1 AND outcome IS NULL";
+    arrival_failed = "
+        UPDATE inbox SET attempts = attempts + 1, cause = $2 WHERE number = $1 AND outcome IS NULL";
+    payment_of_intent = "SELECT number, payment FROM payments WHERE intent = $1";
+    /// A report that is older than the last one changes nothing, and nothing changes a closed dispute.
+    new_dispute = "
+        INSERT INTO disputes (name, payment, minor, currency, reason, status, is_closed, as_of)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        ON CONFLICT (name) DO UPDATE SET minor = excluded.minor, reason = excluded.reason,
+            status = excluded.status, is_closed = excluded.is_closed, as_of = excluded.as_of,
+            changed_at = clock_timestamp()
+        WHERE NOT disputes.is_closed AND disputes.status <> excluded.status
+            AND (excluded.is_closed OR excluded.as_of >= disputes.as_of)";
+    disputes_of = disputes!("WHERE p.payment = $1 ORDER BY d.number");
+    dispute = disputes!("WHERE d.name = $1");
+    refund_failed_late = "
+        UPDATE refunds SET state = 'failed', cause = $2, changed_at = clock_timestamp()
+        WHERE name = $1 AND state = 'succeeded'";
 }
 
 /// The parts of a check: one that fails ends at its savepoint, and the transaction goes on.
@@ -465,12 +530,14 @@ pub(super) const INDEXES: &str = "
     SELECT c.oid, c.relname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
         JOIN pg_class t ON t.oid = i.indrelid JOIN pg_am a ON a.oid = c.relam
     WHERE t.relnamespace = current_schema()::regnamespace AND a.amname = 'btree'
-        AND t.relname IN ('sagas', 'journal', 'payments', 'outbox', 'refunds', 'events', 'deliveries')
+        AND t.relname IN ('sagas', 'journal', 'payments', 'outbox', 'refunds', 'events', 'deliveries',
+            'inbox', 'disputes')
     ORDER BY c.relname";
 pub(super) const TABLES_TO_CHECK: &str = "
     SELECT oid, relname::text FROM pg_class
     WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
-        AND relname IN ('sagas', 'journal', 'payments', 'outbox', 'refunds', 'events', 'deliveries')
+        AND relname IN ('sagas', 'journal', 'payments', 'outbox', 'refunds', 'events', 'deliveries',
+            'inbox', 'disputes')
     ORDER BY relname";
 /// Checks the order of an index, and that it has every row of its table.
 pub(super) const CHECK_INDEX: &str = "SELECT bt_index_check($1::oid, true)";

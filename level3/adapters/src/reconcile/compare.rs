@@ -61,6 +61,24 @@ impl Reconciler {
         Ok(report)
     }
 
+    /// Compares one intent, of which the provider has reported a change.
+    ///
+    /// No decision depends on `reported` beyond the payment and the intent that it names: it may be out of
+    /// date. If the payment's saga has not ended, the report counts it, and nothing is done.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Cancellation
+    ///
+    /// As [`run`](Self::run).
+    pub async fn compare(&self, reported: Intent) -> Result<Report, ReconcileError> {
+        let mut report = Report { intents: 1, ..Report::default() };
+        self.intent(reported, &mut report, &mut HashSet::new()).await?;
+        Ok(report)
+    }
+
     /// Compares one intent of the list.
     async fn intent(
         &self,

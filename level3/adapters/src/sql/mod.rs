@@ -12,6 +12,7 @@
 //! | `payments` | the ledger's rows, and a tombstone for each payment that was voided before it had one | unique payment, transaction, intent |
 //! | `refunds` | the refunds that merchants ask for, each with the instance that has claimed it | unique name |
 //! | `events`, `deliveries` | what merchants are notified of, and each notification | unique name; unique event and endpoint |
+//! | `inbox`, `disputes` | what the provider reports by itself, and the disputes among it | unique name |
 //! | `outbox` | receipts that are still to be sent, each with the instance that has claimed it | key payment |
 //! | `instances` | a number for each process that has the store open | key id; in PostgreSQL a sequence |
 //! | `store` | the store's identity | one row |
@@ -55,6 +56,7 @@ mod claim;
 mod error;
 mod events;
 mod failures;
+mod inbox;
 mod lease;
 mod log;
 mod refunds;
@@ -71,6 +73,7 @@ pub use events::{
     Delivery, DeliveryEnd, DeliveryQuery, DeliveryState, DeliveryTurn, EventBook, EventNote,
     EventRow, NewDelivery,
 };
+pub use inbox::{Arrival, DISPUTE_EVENT, Dispute, DisputeRow, Inbox, NewArrival};
 pub use lease::DEFAULT_LEASE;
 pub use refunds::{
     NewRefund, RefundBegun, RefundBook, RefundClaim, RefundOutcome, RefundRefusal, RefundRow,
@@ -85,6 +88,7 @@ pub(crate) use check::Checker;
 pub(crate) use claim::{OutboxEntry, decide};
 pub(crate) use events::{Ended, delivery_row, event_row, millis};
 pub(crate) use failures::Failures;
+pub(crate) use inbox::{arrival_row, dispute_event, dispute_row};
 pub(crate) use lease::{Mark, Turn, Watch};
 pub(crate) use log::{decode, encode, note, saga_kind, standing_after};
 pub(crate) use refunds::{Charged, Claimable, amount as refund_amount, claim_number, refund_row};
@@ -105,7 +109,7 @@ pub type Asked<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 ///
 /// Everything that is written is on disk before its future is ready. Dropping the future of a write
 /// leaves the write under way: its outcome is unknown, as with any other lost answer.
-pub trait Store: Journal + Ledger + ReceiptClaims + RefundBook + EventBook {
+pub trait Store: Journal + Ledger + ReceiptClaims + RefundBook + EventBook + Inbox {
     /// Returns the place of the store, for messages: a path, or a server and a database, without a
     /// password.
     fn place(&self) -> &str;

@@ -16,6 +16,7 @@ mod check;
 mod events;
 mod fault;
 mod file;
+mod inbox;
 mod journal;
 mod ledger;
 mod presence;
@@ -50,11 +51,11 @@ use self::fault::Fault;
 use self::presence::Presence;
 use self::writer::Writer;
 use super::sql::{
-    Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, Delivery, DeliveryEnd, DeliveryQuery,
-    DeliveryTurn, EventBook, EventNote, EventRow, LabelQuery, Labelled, NewDelivery, NewRefund,
-    ReceiptClaim, ReceiptClaims, RefundBegun, RefundBook, RefundClaim, RefundOutcome, RefundRow,
-    RefundTurn, Shown, Store, StoreError, Watch, encode, limit, millis, number_of, saga_kind,
-    standing_after,
+    Arrival, Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, Delivery, DeliveryEnd,
+    DeliveryQuery, DeliveryTurn, Dispute, DisputeRow, EventBook, EventNote, EventRow, Inbox,
+    LabelQuery, Labelled, NewArrival, NewDelivery, NewRefund, ReceiptClaim, ReceiptClaims,
+    RefundBegun, RefundBook, RefundClaim, RefundOutcome, RefundRow, RefundTurn, Shown, Store,
+    StoreError, Watch, encode, limit, millis, number_of, saga_kind, standing_after,
 };
 
 /// The options of a store in a file.
@@ -239,6 +240,50 @@ impl EventBook for SqliteStore {
     fn replay(&self, number: u64, label: Option<String>) -> Asked<'_, bool> {
         let number = number_of(number);
         self.writer.submit(move |db| events::replay(db, number, label.as_deref())).boxed()
+    }
+}
+
+impl Inbox for SqliteStore {
+    fn take_in(&self, arrival: NewArrival) -> Asked<'_, bool> {
+        self.writer.submit(move |db| inbox::take_in(db, &arrival)).boxed()
+    }
+
+    fn unhandled(&self, most: usize) -> Asked<'_, Vec<Arrival>> {
+        let most = limit(most);
+        self.writer.submit(move |db| inbox::unhandled(db, most)).boxed()
+    }
+
+    fn arrival_handled(&self, number: u64, outcome: String) -> Asked<'_, ()> {
+        let number = number_of(number);
+        self.writer.submit(move |db| inbox::handled(db, number, &outcome)).boxed()
+    }
+
+    fn arrival_failed(&self, number: u64, cause: String) -> Asked<'_, ()> {
+        let number = number_of(number);
+        self.writer.submit(move |db| inbox::failed(db, number, &cause)).boxed()
+    }
+
+    fn record_dispute(&self, dispute: Dispute, event: String) -> Asked<'_, Option<PaymentId>> {
+        self.writer.submit(move |db| inbox::record_dispute(db, &dispute, &event)).boxed()
+    }
+
+    fn disputes_of(&self, payment: PaymentId) -> Asked<'_, Vec<DisputeRow>> {
+        self.writer.submit(move |db| inbox::disputes_of(db, &payment)).boxed()
+    }
+
+    fn dispute(&self, id: String) -> Asked<'_, Option<DisputeRow>> {
+        self.writer.submit(move |db| inbox::dispute(db, &id)).boxed()
+    }
+
+    fn refund_failed_late(
+        &self,
+        refund: RefundId,
+        cause: String,
+        note: EventNote,
+    ) -> Asked<'_, bool> {
+        self.writer
+            .submit(move |db| inbox::refund_failed_late(db, refund.as_str(), &cause, &note))
+            .boxed()
     }
 }
 

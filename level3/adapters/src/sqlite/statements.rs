@@ -1,7 +1,7 @@
 //! The statements for SQLite.
 
 /// The schema, one text for each version.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
 
 /// `sagas.number` and `payments.number` count up, so that entries of the same group lie on the same
 /// pages. The names are hashes: with them as keys of `journal` and `outbox`, each of 64 payments in
@@ -125,6 +125,34 @@ const V6: &str = "
     CREATE INDEX deliveries_due ON deliveries (due_at) WHERE state = 'pending';
     CREATE INDEX deliveries_dead ON deliveries (number) WHERE state = 'dead';
     CREATE INDEX deliveries_labelled ON deliveries (label, number);
+";
+
+/// Adds what the provider reports by itself.
+const V7: &str = "
+    CREATE TABLE inbox (
+        number      INTEGER PRIMARY KEY,
+        name        TEXT NOT NULL UNIQUE,
+        kind        TEXT NOT NULL,
+        detail      TEXT NOT NULL,
+        attempts    INTEGER NOT NULL DEFAULT 0,
+        outcome     TEXT,
+        cause       TEXT,
+        received_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX inbox_unhandled ON inbox (number) WHERE outcome IS NULL;
+    CREATE TABLE disputes (
+        number      INTEGER PRIMARY KEY,
+        name        TEXT NOT NULL UNIQUE,
+        payment     INTEGER NOT NULL REFERENCES payments (number),
+        minor       INTEGER NOT NULL CHECK (minor > 0),
+        currency    TEXT NOT NULL,
+        reason      TEXT NOT NULL,
+        status      TEXT NOT NULL,
+        is_closed   INTEGER NOT NULL,
+        as_of       INTEGER NOT NULL,
+        changed_at  INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX disputes_of_payment ON disputes (payment, number);
 ";
 
 pub(super) const IDENTITY: &str = "SELECT identity FROM store";
@@ -345,6 +373,49 @@ pub(super) const REPLAY: &str = "
         changed_at = CAST(unixepoch('subsec') * 1000 AS INTEGER)
     WHERE number = ?1 AND (?2 IS NULL OR label = ?2)";
 
+pub(super) const ARRIVAL: &str = "
+    INSERT INTO inbox (name, kind, detail, received_at)
+    VALUES (?1, ?2, ?3, CAST(unixepoch('subsec') * 1000 AS INTEGER))
+    ON CONFLICT (name) DO NOTHING";
+pub(super) const UNHANDLED: &str = "
+    SELECT number, name, kind, detail, attempts FROM inbox
+    WHERE outcome IS NULL ORDER BY number LIMIT ?1";
+pub(super) const ARRIVAL_HANDLED: &str = "
+    UPDATE inbox SET outcome = ?2, cause = NULL WHERE number = ?1 AND outcome IS NULL";
+pub(super) const ARRIVAL_FAILED: &str = "
+    UPDATE inbox SET attempts = attempts + 1, cause = ?2 WHERE number = ?1 AND outcome IS NULL";
+pub(super) const PAYMENT_OF_INTENT: &str = "
+    SELECT number, payment FROM payments WHERE intent = ?1";
+/// A report that is older than the last one changes nothing, and nothing changes a closed dispute.
+pub(super) const NEW_DISPUTE: &str = "
+    INSERT INTO disputes
+        (name, payment, minor, currency, reason, status, is_closed, as_of, changed_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, CAST(unixepoch('subsec') * 1000 AS INTEGER))
+    ON CONFLICT (name) DO UPDATE SET minor = excluded.minor, reason = excluded.reason,
+        status = excluded.status, is_closed = excluded.is_closed, as_of = excluded.as_of,
+        changed_at = excluded.changed_at
+    WHERE NOT disputes.is_closed AND disputes.status <> excluded.status
+        AND (excluded.is_closed OR excluded.as_of >= disputes.as_of)";
+
+/// A macro and not a constant: `concat!` takes literals only.
+macro_rules! disputes {
+    ($rest:literal) => {
+        concat!(
+            "SELECT d.name, p.payment, p.intent, d.minor, d.currency, d.reason, d.status, d.is_closed, d.as_of,
+        d.changed_at
+    FROM disputes d JOIN payments p ON p.number = d.payment ",
+            $rest
+        )
+    };
+}
+
+pub(super) const DISPUTES_OF: &str = disputes!("WHERE p.payment = ?1 ORDER BY d.number");
+pub(super) const DISPUTE: &str = disputes!("WHERE d.name = ?1");
+pub(super) const REFUND_FAILED_LATE: &str = "
+    UPDATE refunds SET state = 'failed', cause = ?2,
+        changed_at = CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    WHERE name = ?1 AND state = 'succeeded'";
+
 /// The statements that use every table and every column.
 pub(super) const WRITES: &[&str] = &[
     OPEN,
@@ -368,6 +439,11 @@ pub(super) const WRITES: &[&str] = &[
     DELIVERY_CLAIMED,
     DELIVERY_ENDED,
     REPLAY,
+    ARRIVAL,
+    ARRIVAL_HANDLED,
+    ARRIVAL_FAILED,
+    NEW_DISPUTE,
+    REFUND_FAILED_LATE,
     END_INSTANCE,
 ];
 

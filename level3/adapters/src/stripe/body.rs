@@ -136,7 +136,7 @@ fn refusal(answered: &Answered) -> Option<Refusal> {
 
 /// Keeps a text that can only be a code, the name of a parameter or an id. Any other text is
 /// written for people and may repeat the request, so it stays out of errors and logs.
-fn word(text: &str) -> Option<String> {
+pub(super) fn word(text: &str) -> Option<String> {
     let is_word = (1..=100).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.[]".contains(&byte));
     is_word.then(|| text.to_owned())
@@ -195,6 +195,11 @@ impl RefundBody {
                 .map_err(|_| mismatch("a refund of no intent"))?,
             amount: from_stripe(self.amount, &self.currency)?,
         })
+    }
+
+    /// The intent that is refunded.
+    pub(super) fn intent(&self) -> &str {
+        &self.payment_intent
     }
 
     /// The provider's own name of it, for the next page.

@@ -42,6 +42,7 @@ mod body;
 mod calls;
 mod config;
 mod error;
+pub mod events;
 mod find;
 mod refunds;
 

@@ -10,6 +10,7 @@ mod check;
 mod contract;
 mod durable;
 mod events;
+mod inbox;
 mod model;
 mod payments;
 mod postgres;
@@ -90,6 +91,10 @@ macro_rules! durable {
             an_event_is_written_with_its_records
             a_delivery_is_made_until_it_has_an_end
             deliveries_are_listed
+        } inbox {
+            a_report_is_kept_once
+            disputes_come_in_any_order
+            a_refund_may_fail_late
         } payments {
             books_balance
         } crashes {
@@ -97,7 +102,7 @@ macro_rules! durable {
             two_recover_at_once
         }})*
     };
-    ($backend:ident: durable { $($case:ident)* } refunds { $($refund:ident)* } events { $($event:ident)* }
+    ($backend:ident: durable { $($case:ident)* } refunds { $($refund:ident)* } events { $($event:ident)* } inbox { $($report:ident)* }
         payments { $($load:ident)* }
         crashes { $($crash:ident)* }) => {
         mod $backend {
@@ -114,6 +119,10 @@ macro_rules! durable {
             $(#[test]
             fn $event() {
                 crate::backend::$backend(|place| real().block_on(crate::events::$event(place)));
+            })*
+            $(#[test]
+            fn $report() {
+                crate::backend::$backend(|place| real().block_on(crate::inbox::$report(place)));
             })*
             $(#[test]
             fn $load() {

@@ -5,6 +5,7 @@
 //! | `payments` | `/v1/payments` |
 //! | `refunds` | `/v1/payments/{id}/refunds` |
 //! | `webhooks` | `/v1/webhook-deliveries` |
+//! | `reports` | `/v1/provider-events` |
 //! | `dead_letters` | `/v1/dead-letters` |
 //! | `operations` | health, readiness, metrics, the OpenAPI document, the descriptions of problems |
 
@@ -12,6 +13,7 @@ mod dead_letters;
 mod operations;
 mod payments;
 mod refunds;
+mod reports;
 mod webhooks;
 
 use axum::Router;
@@ -35,6 +37,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("get", "/v1/payments/{id}/refunds/{refund}"),
     ("get", "/v1/webhook-deliveries"),
     ("post", "/v1/webhook-deliveries/{id}/replay"),
+    ("post", "/v1/provider-events/stripe"),
     ("get", "/v1/dead-letters"),
     ("post", "/v1/dead-letters/redrive"),
     ("get", "/healthz"),
@@ -53,6 +56,7 @@ pub(crate) fn routes(service: &Service) -> Router {
         .route("/v1/payments/{id}/refunds/{refund}", get(refunds::show))
         .route("/v1/webhook-deliveries", get(webhooks::list))
         .route("/v1/webhook-deliveries/{id}/replay", post(webhooks::replay))
+        .route("/v1/provider-events/stripe", post(reports::stripe))
         .route("/v1/dead-letters", get(dead_letters::list))
         .route("/v1/dead-letters/redrive", post(dead_letters::redrive))
         .route("/healthz", get(operations::health))

@@ -160,6 +160,19 @@ fn paths() -> Value {
             "responses": responses(&[("202", "It will be sent.", "Replayed")],
                 &[&[P::NotFound][..], &reading].concat()),
         } },
+        "/v1/provider-events/stripe": { "post": {
+            "operationId": "takeStripeEvent", "tags": ["operations"], "security": [],
+            "summary": "Take a report of Stripe, signed with Stripe-Signature",
+            "description": "Answers when the report is durable. It is handled afterwards; a repeat changes nothing.",
+            "parameters": [{
+                "name": "Stripe-Signature", "in": "header", "required": true, "schema": { "type": "string" },
+            }],
+            "requestBody": { "required": true, "content": {
+                "application/json": { "schema": { "$ref": "#/components/schemas/Any" } },
+            } },
+            "responses": responses(&[("200", "The service has it.", "Received")],
+                &[P::InvalidRequest, P::NotSigned, P::NotFound, P::TooLarge, P::StoreUnavailable, P::TimedOut, P::Internal]),
+        } },
         "/v1/dead-letters": { "get": {
             "operationId": "listDeadLetters", "tags": ["operations"],
             "summary": "List the undos, receipts and notifications that failed (scope operator)",

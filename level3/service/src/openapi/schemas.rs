@@ -37,6 +37,13 @@ fn webhooks() -> Value {
     let delivery_states: Vec<_> = DeliveryState::ALL.iter().map(|state| state.name()).collect();
     let event_types: Vec<_> = EventType::ALL.iter().map(|event| event.name()).collect();
     json!({
+        "Dispute": object(json!({
+            "id": text(), "payment": { "$ref": "#/components/schemas/PaymentId" },
+            "amount": { "type": "integer", "minimum": 1 }, "currency": text(),
+            "reason": text(), "status": text(), "closed": { "type": "boolean" },
+            "updated_at": time(),
+        }), &[]),
+        "Received": object(json!({ "received": { "const": true } }), &[]),
         "DeliveryId": { "type": "string", "pattern": "^whd_[0-9]+$" },
         "DeliveryState": { "type": "string", "enum": delivery_states },
         "DeliveryPage": object(json!({
@@ -52,7 +59,7 @@ fn webhooks() -> Value {
         }), &[]),
         "Event": object(json!({
             "type": { "type": "string", "enum": event_types }, "timestamp": time(),
-            "data": { "type": "object", "description": "A PaymentSummary or a Refund." },
+            "data": { "type": "object", "description": "A PaymentSummary, a Refund or a Dispute." },
         }), &[]),
         "Replayed": object(json!({
             "id": { "$ref": "#/components/schemas/DeliveryId" }, "state": { "const": "pending" },
@@ -104,7 +111,7 @@ fn payments() -> Value {
         }), &["reason"]),
         "Refunds": object(json!({ "data": list("Refund") }), &[]),
         "PaymentSummary": summary(json!({}), &[]),
-        "Payment": summary(json!({ "runs": list("Run") }), &[]),
+        "Payment": summary(json!({ "runs": list("Run"), "disputes": list("Dispute") }), &[]),
         "Failure": object(json!({
             "step": text(), "reason": text(),
             "retryable": { "type": "boolean", "description": "Whether a repeat with the same key tries again." },

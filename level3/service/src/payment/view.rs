@@ -1,6 +1,6 @@
 //! A payment as JSON.
 
-use level3_adapters::sql::{Store, StoreError};
+use level3_adapters::sql::{DisputeRow, Store, StoreError};
 use level3_domain::answer::{Answer, Status};
 use level3_domain::ids::PaymentId;
 use level3_domain::provider::RowStatus;
@@ -24,6 +24,7 @@ pub(crate) struct Found {
     receipt_pending: bool,
     /// What the customer has got back, in minor units.
     refunded: i64,
+    disputes: Vec<DisputeRow>,
 }
 
 /// Reads a payment of a merchant. `None` if there is none, and if it is another merchant's.
@@ -49,6 +50,7 @@ pub(crate) async fn find_until(
         intent: None,
         receipt_pending: false,
         refunded: 0,
+        disputes: Vec::new(),
     };
     // The runs are numbered without gaps, and another one begins only when the one before failed.
     for number in 1..=last.unwrap_or(u32::MAX) {
@@ -68,7 +70,8 @@ pub(crate) async fn find_until(
         let (is_last, is_paid) = (run.state != State::Failed, run.state == State::Paid);
         found.runs.push(run);
         if let (true, Some(run)) = (is_paid, found.last_run()) {
-            found.refunded = refunded(&store.refunds_of(run).await?);
+            found.refunded = refunded(&store.refunds_of(run.clone()).await?);
+            found.disputes = store.disputes_of(run).await?;
         }
         if is_last {
             break;
@@ -117,13 +120,25 @@ impl Found {
         view
     }
 
-    /// Returns the payment with the steps of each run.
+    /// Returns the payment with its disputes and the steps of each run.
     pub(crate) fn full(&self) -> Value {
         let mut view = self.summary();
         view["runs"] =
             self.runs.iter().zip(1..).map(|(run, number)| run_json(run, number)).collect();
+        view["disputes"] = self.disputes.iter().map(dispute).collect();
         view
     }
+}
+
+/// Returns a dispute as clients see it.
+pub(crate) fn dispute(row: &DisputeRow) -> Value {
+    let dispute = &row.dispute;
+    json!({
+        "id": dispute.id, "payment": name_of(row.payment.as_str()),
+        "amount": dispute.amount.minor(), "currency": dispute.amount.currency().code(),
+        "reason": dispute.reason, "status": dispute.status, "closed": dispute.is_closed,
+        "updated_at": time::text(row.changed_at),
+    })
 }
 
 fn run_json(run: &Run, number: u32) -> Value {

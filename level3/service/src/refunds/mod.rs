@@ -210,7 +210,11 @@ impl Shared {
                     RefundOutcome::Succeeded(_) => "succeeded",
                     RefundOutcome::Failed(_) => "failed",
                 };
-                let note = event::of_refund(&self.store.store_id(), &refund, &turn.row.payment);
+                let (store, payment) = (self.store.store_id(), &turn.row.payment);
+                let note = match &outcome {
+                    RefundOutcome::Succeeded(_) => event::of_refund(&store, &refund, payment),
+                    RefundOutcome::Failed(_) => event::of_failed_refund(&store, &refund, payment),
+                };
                 match self.store.settle_refund(&turn, outcome, Some(note)).await {
                     Ok(true) => {
                         tracing::info!(refund = refund.as_str(), outcome = name, "refunded");

@@ -1,6 +1,6 @@
 //! The types of events, their names, and their bodies.
 
-use level3_adapters::sql::{EventNote, EventRow, Store, StoreError};
+use level3_adapters::sql::{DISPUTE_EVENT, EventNote, EventRow, Store, StoreError};
 use level3_domain::ids::PaymentId;
 use level3_domain::journal::{Record, SagaId, StoreId};
 use level3_domain::refund::RefundId;
@@ -50,6 +50,8 @@ types! {
     RefundSucceeded = "refund.succeeded";
     /// The refund has failed; the customer does not get the money.
     RefundFailed = "refund.failed";
+    /// The customer's bank asks for the money of a payment, or has decided about it.
+    PaymentDisputed = "payment.disputed";
 }
 
 impl std::str::FromStr for EventType {
@@ -69,6 +71,7 @@ const PAID: &str = "paid";
 const UNDONE: &str = "undone";
 const PARKED: &str = "parked";
 const REFUND: &str = "refund";
+const REFUND_FAILED: &str = "refund_failed";
 
 /// Derives the name of an event, so that a repeat is the same event.
 fn name(store: &StoreId, kind: &str, subject: &str) -> String {
@@ -95,9 +98,23 @@ pub(crate) fn of_saga(store: &StoreId, saga: &SagaId, records: &[Record]) -> Opt
     Some(note(store, kind, saga.as_str(), saga.as_str()))
 }
 
-/// Returns the event of a refund with an outcome.
+/// Returns the event of a refund that the provider has accepted.
 pub(crate) fn of_refund(store: &StoreId, refund: &RefundId, payment: &PaymentId) -> EventNote {
     note(store, REFUND, refund.as_str(), payment.as_str())
+}
+
+/// Returns the event of a refund that has failed, at once or after it was accepted.
+pub(crate) fn of_failed_refund(
+    store: &StoreId,
+    refund: &RefundId,
+    payment: &PaymentId,
+) -> EventNote {
+    note(store, REFUND_FAILED, refund.as_str(), payment.as_str())
+}
+
+/// Returns the name of the event that follows from a report of the provider.
+pub(crate) fn of_report(store: &StoreId, report: &str) -> String {
+    name(store, DISPUTE_EVENT, report)
 }
 
 /// A payment is filed under its merchant with its first run.
@@ -123,7 +140,9 @@ pub(super) async fn compose(
     row: &EventRow,
 ) -> Result<Option<Composed>, StoreError> {
     let composed = match row.kind.as_str() {
-        REFUND => refund(store, row).await?,
+        REFUND => refund(store, row, EventType::RefundSucceeded).await?,
+        REFUND_FAILED => refund(store, row, EventType::RefundFailed).await?,
+        DISPUTE_EVENT => dispute(store, row).await?,
         _ => payment(store, row).await?,
     };
     Ok(composed.map(|(event, data)| Composed {
@@ -153,18 +172,19 @@ async fn payment(
 async fn refund(
     store: &dyn Store,
     row: &EventRow,
+    event: EventType,
 ) -> Result<Option<(EventType, Value)>, StoreError> {
-    use level3_adapters::sql::RefundState;
-
     let Ok(refund) = RefundId::try_from(row.subject.clone()) else { return Ok(None) };
     let found = store.refund(refund).await?;
-    Ok(found.map(|refund| {
-        let event = match refund.state {
-            RefundState::Failed => EventType::RefundFailed,
-            _ => EventType::RefundSucceeded,
-        };
-        (event, refund_view::refund(&refund))
-    }))
+    Ok(found.map(|refund| (event, refund_view::refund(&refund))))
+}
+
+async fn dispute(
+    store: &dyn Store,
+    row: &EventRow,
+) -> Result<Option<(EventType, Value)>, StoreError> {
+    let found = store.dispute(row.subject.clone()).await?;
+    Ok(found.map(|dispute| (EventType::PaymentDisputed, view::dispute(&dispute))))
 }
 
 #[cfg(test)]

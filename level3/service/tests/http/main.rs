@@ -16,6 +16,7 @@ mod operations;
 mod payments;
 mod refunds;
 mod refusals;
+mod reports;
 mod shop;
 mod sockets;
 mod tls;

@@ -118,6 +118,7 @@ impl Shop {
             provider: simulated.payments,
             refunds: world.part_refunds(),
             hooks: Arc::clone(&hooks) as _,
+            reports: crate::reports::reports(&world, &store),
             endpoints: endpoints.clone(),
             metrics,
             keys: keys.clone(),
