@@ -5,6 +5,7 @@ mod curl;
 mod kill;
 mod notified;
 mod refunds;
+mod reports;
 mod secrets;
 pub mod start;
 mod stop;
