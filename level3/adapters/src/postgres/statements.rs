@@ -518,6 +518,13 @@ pub(super) const EVERY_ROW: &str = "
         coalesce(p.email, '')
     FROM payments p ORDER BY p.number";
 
+pub(super) const HAS_REFUNDS: &str = "SELECT to_regclass('refunds') IS NOT NULL";
+pub(super) const EVERY_REFUND: &str = "
+    SELECT p.payment, coalesce(p.minor, 0), p.status,
+        coalesce(sum(r.minor) FILTER (WHERE r.state <> 'failed'), 0)::bigint
+    FROM refunds r JOIN payments p ON p.number = r.payment
+    GROUP BY p.number, p.payment, p.minor, p.status";
+
 pub(super) const HAS_CHECKSUMS: &str = "SELECT current_setting('data_checksums') = 'on'";
 /// Whether the extension is there, and this account may call its functions.
 pub(super) const HAS_AMCHECK: &str = "

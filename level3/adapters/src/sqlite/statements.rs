@@ -461,3 +461,8 @@ pub(super) const EVERY_ROW: &str = "
         EXISTS (SELECT 1 FROM sagas WHERE name = p.payment),
         EXISTS (SELECT 1 FROM outbox WHERE payment = p.number), coalesce(p.email, '')
     FROM payments p ORDER BY p.number";
+pub(super) const HAS_REFUNDS: &str = "SELECT 1 FROM sqlite_schema WHERE name = 'refunds'";
+pub(super) const EVERY_REFUND: &str = "
+    SELECT p.payment, coalesce(p.minor, 0), p.status,
+        sum(CASE WHEN r.state <> 'failed' THEN r.minor ELSE 0 END)
+    FROM refunds r JOIN payments p ON p.number = r.payment GROUP BY p.number";

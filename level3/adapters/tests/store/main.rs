@@ -87,6 +87,7 @@ macro_rules! durable {
             refunds_never_exceed_the_charge
             refunds_at_once_never_exceed_the_charge
             a_refund_has_one_worker
+            a_check_finds_refunds_beyond_the_charge
         } events {
             an_event_is_written_with_its_records
             a_delivery_is_made_until_it_has_an_end

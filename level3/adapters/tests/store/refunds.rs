@@ -139,3 +139,32 @@ pub async fn a_refund_has_one_worker(place: Place) {
     assert_eq!(store.refund(refund("first")).await.unwrap(), Some(settled));
     assert_eq!(store.open_refunds(10).await.unwrap(), []);
 }
+
+/// A check of the whole store adds the refunds up.
+pub async fn a_check_finds_refunds_beyond_the_charge(place: Place) {
+    let store = place.open(LONG).await;
+    store.save(row("a", 1000)).await.unwrap();
+    begun(&store, "first", Some(400)).await;
+    drop(store);
+    let beyond = async |place: &Place| {
+        let checked = crate::check::check(place).await.unwrap();
+        checked
+            .faults
+            .iter()
+            .any(|fault| fault.what == "its refunds of 1001 exceed its charge of 1000")
+    };
+    assert!(!beyond(&place).await);
+    let damage = "UPDATE refunds SET minor = 1001";
+    match &place {
+        Place::File(path) => {
+            rusqlite::Connection::open(path).unwrap().execute(damage, ()).unwrap();
+        }
+        Place::Url(url) => {
+            let (client, connection) =
+                tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+            tokio::spawn(connection);
+            client.execute(damage, &[]).await.unwrap();
+        }
+    }
+    assert!(beyond(&place).await);
+}

@@ -128,6 +128,11 @@ impl Shared {
         arrivals.into_iter().filter(|arrival| !due.contains_key(&arrival.number)).collect()
     }
 
+    fn wait(&self, number: u64, time: Duration) {
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        due.insert(number, Instant::now() + time);
+    }
+
     async fn handle(&self, arrival: Arrival) {
         let handled = timeout(LIMIT, self.handled(&arrival)).await;
         let handled = handled.unwrap_or_else(|_| Handled::Later("no answer in time".to_owned()));
@@ -141,10 +146,7 @@ impl Shared {
             Handled::Later(cause) => {
                 tracing::warn!(event, kind, cause, "a report of the provider is handled later");
                 self.metrics.reported("postponed");
-                let pause = handle::pause(arrival.attempts);
-                let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-                due.insert(arrival.number, Instant::now() + pause);
-                drop(due);
+                self.wait(arrival.number, handle::pause(arrival.attempts));
                 self.store.arrival_failed(arrival.number, cause).await
             }
         };
