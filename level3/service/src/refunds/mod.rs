@@ -103,15 +103,15 @@ impl Refunds {
         let ended = flight.follow();
         tokio::spawn(async move {
             let begun = shared.store.begin_refund(new).await;
-            let turn = match &begun {
-                Ok(RefundBegun::New(turn)) => Some(turn.clone()),
-                Ok(RefundBegun::Known(row)) if is_open(row) => shared.claimed(&row.refund).await,
+            let work = begun.as_ref().ok().and_then(|begun| match begun {
+                RefundBegun::New(turn) => Some((turn.row.refund.clone(), Some(turn.clone()))),
+                RefundBegun::Known(row) if is_open(row) => Some((row.refund.clone(), None)),
                 _ => None,
-            };
+            });
             // The client may have gone.
             let _ = reply.send(begun);
-            if let Some(turn) = turn {
-                shared.turn(turn).await;
+            if let Some((name, turn)) = work {
+                shared.work(name, turn).await;
             }
             drop(flight);
         });
@@ -158,9 +158,7 @@ impl Refunds {
             let Place::Started(flight) = self.0.flights.enter(&name) else { continue };
             let shared = Arc::clone(&self.0);
             tokio::spawn(async move {
-                if let Some(turn) = shared.claimed(&name).await {
-                    shared.turn(turn).await;
-                }
+                shared.work(name, None).await;
                 drop(flight);
             });
         }
@@ -178,6 +176,20 @@ fn is_open(row: &RefundRow) -> bool {
 }
 
 impl Shared {
+    /// Works on a refund for one turn. `turn` is the claim, if this process has it already.
+    async fn work(&self, name: RefundId, turn: Option<RefundTurn>) {
+        // Before the claim: one that waits for its place must not keep another process from the refund.
+        // The semaphore is never closed.
+        let Ok(_slot) = self.slots.acquire().await else { return };
+        let turn = match turn {
+            Some(turn) => Some(turn),
+            None => self.claimed(&name).await,
+        };
+        if let Some(turn) = turn {
+            self.turn(turn).await;
+        }
+    }
+
     /// Claims a refund; `None` if it has an outcome, or is another process's for now.
     async fn claimed(&self, name: &RefundId) -> Option<RefundTurn> {
         match self.store.claim_refund(name.clone()).await {
@@ -202,8 +214,6 @@ impl Shared {
     /// Works on a refund until it has an outcome, or for a few calls.
     async fn turn(&self, turn: RefundTurn) {
         let refund = turn.row.refund.clone();
-        // The semaphore is never closed.
-        let Ok(_slot) = self.slots.acquire().await else { return };
         match self.calls(&turn).await {
             Ok(outcome) => {
                 let name = match &outcome {
