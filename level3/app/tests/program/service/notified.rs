@@ -2,6 +2,7 @@
 //! each has the same name and body whenever it comes.
 
 use std::collections::HashMap;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
@@ -34,6 +35,39 @@ async fn events(server: &MockServer) -> HashMap<String, (String, String, u32)> {
     events
 }
 
+/// The library of Standard Webhooks accepts each notification, and none with another body.
+fn others_verify(secret: &str, requests: &[Request]) {
+    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let run = |script: &str, input: &str| {
+        let mut python = Command::new(&python);
+        python.args(["-c", script]).env("INPUT", input).env("SECRET", secret).output()
+    };
+    match run("import standardwebhooks", "") {
+        Ok(found) if found.status.success() => {}
+        _ => return println!("skipped: Python has no standardwebhooks to check the signatures"),
+    }
+    let script = "import json, os, standardwebhooks as s\n\
+        hook = s.Webhook(os.environ['SECRET'])\n\
+        for one in json.loads(os.environ['INPUT']):\n    \
+            hook.verify(one['body'], one['headers'])\n    \
+            try:\n        hook.verify(one['body'] + ' ', one['headers'])\n    \
+            except s.WebhookVerificationError: continue\n    \
+            raise SystemExit('a wrong body was accepted')";
+    let names = ["webhook-id", "webhook-timestamp", "webhook-signature"];
+    let all: Vec<_> = requests
+        .iter()
+        .take(20)
+        .map(|one| {
+            let headers: HashMap<_, _> =
+                names.iter().map(|name| (*name, header(one, name))).collect();
+            serde_json::json!({ "body": String::from_utf8_lossy(&one.body), "headers": headers })
+        })
+        .collect();
+    let output = run(script, &serde_json::Value::from(all).to_string()).unwrap();
+    assert!(output.status.success(), "{output:?}");
+    println!("standardwebhooks has checked the signatures");
+}
+
 #[test]
 fn kills_lose_no_notification() {
     let place = Place::sqlite();
@@ -49,6 +83,7 @@ fn kills_lose_no_notification() {
         let ended = run(add);
         assert_eq!(ended.code, Some(0), "{ended:#?}");
         assert!(ended.stdout.starts_with("whsec_"), "{ended:#?}");
+        let secret = ended.stdout.trim().to_owned();
 
         for round in 0..6 {
             let serving = Serving::start(command(&place, ""));
@@ -118,5 +153,6 @@ fn kills_lose_no_notification() {
         }
         serving.terminate();
         assert_eq!(serving.end().0.code(), Some(0));
+        others_verify(&secret, &server.received_requests().await.unwrap());
     });
 }
