@@ -216,6 +216,16 @@ impl Http {
 
 /// Returns the base URL, unless the key must not be sent there.
 fn root(text: &str) -> Result<Url, SetupError> {
+    let url = checked(text)?;
+    if url.query().is_some() || url.fragment().is_some() {
+        let reason = "it has a query or a fragment".to_owned();
+        return Err(SetupError::BaseUrl { url: text.to_owned(), reason });
+    }
+    Ok(url)
+}
+
+/// Returns a URL to which secrets may be sent.
+pub(super) fn checked(text: &str) -> Result<Url, SetupError> {
     let invalid =
         |reason: &str| SetupError::BaseUrl { url: text.to_owned(), reason: reason.into() };
     let mut url = Url::parse(text).map_err(|error| invalid(&error.to_string()))?;
@@ -224,9 +234,6 @@ fn root(text: &str) -> Result<Url, SetupError> {
         let _ = (url.set_username(""), url.set_password(None));
         let reason = "it has a user name or a password".to_owned();
         return Err(SetupError::BaseUrl { url: url.into(), reason });
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(invalid("it has a query or a fragment"));
     }
     match url.scheme() {
         "https" => Ok(url),
@@ -244,7 +251,7 @@ fn is_this_machine(url: &Url) -> bool {
 
 /// Returns the innermost error, which names the cause ("connection refused"). The errors around it
 /// repeat the cause and add the URL.
-fn cause(error: &reqwest::Error) -> String {
+pub(super) fn cause(error: &reqwest::Error) -> String {
     let mut innermost = error.source();
     while let Some(inner) = innermost.and_then(std::error::Error::source) {
         innermost = Some(inner);

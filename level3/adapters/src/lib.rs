@@ -10,7 +10,7 @@
 //! | [`Receipts`](level3_domain::provider::Receipts) | [`sendgrid::SendGrid::new`] |
 //! | [`Journal`](level3_domain::journal::Journal) and [`Ledger`](level3_domain::provider::Ledger) | [`sqlite::SqliteStore::open`], [`postgres::PostgresStore::connect`] |
 //!
-//! [`receipts::ClaimedReceipts`] keeps a sender of mail from sending a receipt twice, and
+//! [`webhooks`] sends notifications to merchants. [`receipts::ClaimedReceipts`] keeps a sender of mail from sending a receipt twice, and
 //! [`reconcile`] compares the provider's intents with the ledger's rows.
 
 mod http;
@@ -21,5 +21,6 @@ pub mod sendgrid;
 pub mod sql;
 pub mod sqlite;
 pub mod stripe;
+pub mod webhooks;
 
 pub use http::{Limits, SetupError};

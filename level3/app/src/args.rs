@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use level3_domain::ids::{CardToken, Email};
 
 use super::place::StoreUrl;
-use super::serve::{AddKeyArgs, ServeArgs};
+use super::serve::{AddKeyArgs, AddWebhookArgs, ServeArgs};
 
 /// Makes a stream of payments, and loses none of them.
 ///
@@ -65,6 +65,9 @@ pub enum Command {
     Serve(ServeArgs),
     /// Add a key of a merchant to a service's folder, and print it
     AddKey(AddKeyArgs),
+    /// Add an endpoint to which the payment service sends the events of a merchant, and print its
+    /// secret
+    AddWebhook(AddWebhookArgs),
 }
 
 /// The options of a reconciliation.

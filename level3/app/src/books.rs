@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use level3_adapters::sql::{BookedRow, Store};
+use level3_adapters::sql::{BookedRow, RefundState, Store};
 use level3_domain::ids::{PaymentId, TransactionId};
 use level3_domain::journal::Standing;
 use level3_domain::money::Money;
@@ -151,6 +151,10 @@ impl Books {
             let mails = row.as_ref().and_then(|row| mails.get(&row.transaction)).copied();
             self.rows += u64::from(row.as_ref().is_some_and(is_completed));
             self.count(charge);
+            let charge = match charge {
+                Some(charge) => Some(before_refunds(store, &payment, charge).await?),
+                None => None,
+            };
             if let Some(what) = judge(row.as_ref(), charge, mails.unwrap_or_default()) {
                 self.fault(format!("{payment}: {what}"));
             }
@@ -171,6 +175,23 @@ impl Books {
             self.faults.push(what);
         }
     }
+}
+
+/// Returns the charge as it was before the refunds that its merchant has asked for.
+///
+/// The store has a refund before the provider makes it, and its outcome afterwards. So a charge from
+/// which less is missing than the store's refunds take may only be read earlier than they.
+async fn before_refunds(
+    store: &dyn Store,
+    payment: &PaymentId,
+    charge: Charge,
+) -> Result<Charge, ProgramError> {
+    let refunds = store.refunds_of(payment.clone()).await?;
+    let taken = refunds.iter().filter(|refund| refund.state != RefundState::Failed);
+    let taken: i64 = taken.map(|refund| refund.amount.minor()).sum();
+    let whole = charge.amount.minor();
+    let fits = charge.net <= whole && whole - charge.net <= taken;
+    Ok(if fits { Charge { net: whole, ..charge } } else { charge })
 }
 
 /// Whether the payment of a receipt is in this store.

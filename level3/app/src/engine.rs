@@ -15,6 +15,7 @@ use level3_domain::event::{Event, Observer};
 use level3_domain::ids::PaymentId;
 use level3_domain::journal::Journal;
 use level3_domain::provider::{Providers, Receipts};
+use level3_domain::refund::PartRefunds;
 use level3_sim::{Latencies, RandomFaults, Rates, World};
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -151,6 +152,14 @@ impl Engine {
             simulated_mail,
             failed_receipts,
         })
+    }
+
+    /// Returns the provider's client for refunds in part.
+    pub fn part_refunds(&self) -> Arc<dyn PartRefunds> {
+        match &self.payments {
+            Payments::Simulated => self.world.part_refunds(),
+            Payments::Stripe { client, .. } => Arc::new(client.clone()),
+        }
     }
 
     /// Records in the store which receipts could not be sent, so that other processes see them.

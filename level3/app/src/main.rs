@@ -200,6 +200,7 @@ async fn run(cli: &Cli) -> Result<Outcome, ProgramError> {
             Some(Command::Reconcile(how)) => reconcile(&cli.services, how).await,
             Some(Command::Serve(how)) => serve::serve(&cli.services, how, &stop).await,
             Some(Command::AddKey(how)) => serve::add_key(&cli.services, how),
+            Some(Command::AddWebhook(how)) => serve::add_webhook(&cli.services, how),
         }
     };
     // A stream and a service are drained first. The other commands stop at once, since they can be

@@ -130,6 +130,18 @@ pub enum ProgramError {
     /// The file with the keys of the service.
     #[error("the keys cannot be used: {0}")]
     Keys(#[from] gateway_service::FileError),
+    /// The file with the endpoints of merchants.
+    #[error("the endpoints cannot be used: {0}")]
+    Endpoints(#[from] gateway_service::EndpointFileError),
+    /// The secrets of the provider's reports.
+    #[error(
+        "the secrets of STRIPE_WEBHOOK_SECRET or STRIPE_WEBHOOK_SECRET_FILE cannot be used: {why}. Write the \
+         secret of the endpoint, or several with commas between them"
+    )]
+    ReportSecrets { why: String },
+    /// The client that notifies merchants.
+    #[error("merchants cannot be notified: {0}")]
+    Hooks(SetupError),
     /// The certificate of the service.
     #[error("the certificate cannot be used: {0}")]
     Certificate(#[from] gateway_service::TlsError),
@@ -166,6 +178,8 @@ impl ProgramError {
             | Self::UnknownPayment { .. }
             | Self::Config(_)
             | Self::Keys(_)
+            | Self::Endpoints(_)
+            | Self::ReportSecrets { .. }
             | Self::Settings(_)
             | Self::NotAFile { .. }
             | Self::Backup(BackupError::Exists { .. })

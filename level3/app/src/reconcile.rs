@@ -26,10 +26,14 @@ impl Books for Rows {
     fn rows(&self, after: u64, most: usize) -> Asked<'_, Vec<Booked>> {
         Books::rows(self.0.as_ref(), after, most)
     }
+
+    fn refunded(&self, payment: PaymentId) -> Asked<'_, i64> {
+        Books::refunded(self.0.as_ref(), payment)
+    }
 }
 
-/// Compares, and repairs the differences unless `--dry-run` is given.
-pub async fn reconcile(engine: &Engine, args: &ReconcileArgs) -> Result<Report, ProgramError> {
+/// The provider, the journal and the ledger of an engine.
+pub fn sides(engine: &Engine) -> Result<Sides, ProgramError> {
     let store = &engine.store.store;
     let intents: Arc<dyn IntentList> = match &engine.payments {
         Payments::Simulated => {
@@ -39,14 +43,19 @@ pub async fn reconcile(engine: &Engine, args: &ReconcileArgs) -> Result<Report, 
         }
         Payments::Stripe { client, .. } => Arc::new(client.clone()),
     };
-    let sides = Sides {
+    Ok(Sides {
         payments: Arc::clone(&engine.provider) as _,
         intents,
         journal: Arc::clone(store) as _,
         ledger: Arc::clone(store) as _,
         books: Arc::new(Rows(Arc::clone(store))),
         claims: Some(Arc::clone(store) as _),
-    };
+    })
+}
+
+/// Compares, and repairs the differences unless `--dry-run` is given.
+pub async fn reconcile(engine: &Engine, args: &ReconcileArgs) -> Result<Report, ProgramError> {
+    let (store, sides) = (&engine.store.store, sides(engine)?);
     let config = ReconcileConfig {
         repair: !args.dry_run,
         refund_unknown: args.refund_unknown,

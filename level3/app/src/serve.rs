@@ -1,5 +1,6 @@
 //! The payment service: the gateway behind HTTP, until it is asked to stop.
 
+use std::env;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,10 +8,14 @@ use std::time::Duration;
 
 use clap::Args;
 use gateway_service::{
-    ApiKey, FiledJournal, KeyEntry, KeyFile, Keyring, MerchantId, Metrics, Parts, Scope, Service,
-    ServiceConfig, Tls, TlsFiles,
+    ApiKey, EndpointEntry, EndpointFile, Endpoints, EventType, FiledJournal, KeyEntry, KeyFile,
+    Keyring, MerchantId, Metrics, Parts, Reports, Scope, Secret, Service, ServiceConfig, Tls,
+    TlsFiles,
 };
+use level3_adapters::reconcile::{ReconcileConfig, Reconciler};
 use level3_adapters::sql::{Store, StoreError};
+use level3_adapters::stripe::events::EndpointSecret;
+use level3_adapters::webhooks::{HookClient, HookUrl};
 use level3_domain::journal::{Journal, SagaId};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -20,6 +25,7 @@ use super::args::ServiceArgs;
 use super::engine::{Engine, Wiring};
 use super::place::StoreUrl;
 use super::problem::{Outcome, ProgramError};
+use super::reconcile::sides;
 use super::stop::Shutdown;
 use super::view::say;
 use super::{FINISHING, print, print_json};
@@ -28,6 +34,11 @@ use super::{FINISHING, print, print_json};
 const NOTING: Duration = Duration::from_secs(1);
 /// How often the file of the keys is looked at.
 const KEYS: Duration = Duration::from_secs(2);
+/// The variable with the secrets of Stripe's reports, and the one that names a file with them.
+const STRIPE_SECRETS: &str = "STRIPE_WEBHOOK_SECRET";
+const STRIPE_SECRETS_FILE: &str = "STRIPE_WEBHOOK_SECRET_FILE";
+/// How long an endpoint may take to answer.
+const NOTIFYING: Duration = Duration::from_secs(15);
 /// How often the files of the certificate are looked at.
 const CERTIFICATE: Duration = Duration::from_secs(2);
 /// The pause between a payment that may need a recovery and the recovery: most end by themselves.
@@ -76,12 +87,14 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
-    /// Checks the keys, if the service has some already, and the certificate.
+    /// Checks the endpoints and the keys, if the service has some already, and the certificate.
     pub fn check_files(&self) -> Result<(), ProgramError> {
         let keys = keys_of(&self.data.data);
         if !self.temporary && keys.exists() {
             KeyFile::read(&keys)?;
         }
+        EndpointFile::read(&endpoints_of(&self.data.data))?;
+        stripe_secrets()?;
         self.tls()?;
         Ok(())
     }
@@ -105,10 +118,28 @@ pub struct AddKeyArgs {
     /// The merchant whose key it is: small letters, digits and hyphens. A new name is a new merchant
     merchant: MerchantId,
 
-    /// What the key may do: payments:read, payments:write, metrics:read, operator. Repeat it for
-    /// more than one
+    /// What the key may do: payments:read, payments:write, refunds:write, metrics:read, operator.
+    /// Repeat it for more than one
     #[arg(long = "scope", required = true, value_name = "SCOPE")]
     scopes: Vec<Scope>,
+}
+
+/// The options of a new endpoint.
+#[derive(Debug, Args)]
+pub struct AddWebhookArgs {
+    #[command(flatten)]
+    data: DataArgs,
+
+    /// The merchant whose events the endpoint gets
+    merchant: MerchantId,
+
+    /// Where they go: https, or a server on this machine
+    url: HookUrl,
+
+    /// An event that the endpoint gets, such as payment.paid. Repeat it for more than one; without
+    /// it, the endpoint gets all
+    #[arg(long = "event", value_name = "EVENT")]
+    events: Vec<EventType>,
 }
 
 /// The folder of a running service; deleted at the end if it is temporary.
@@ -129,6 +160,10 @@ impl Folder {
 
     fn keys(&self) -> PathBuf {
         keys_of(&self.path)
+    }
+
+    fn endpoints(&self) -> PathBuf {
+        endpoints_of(&self.path)
     }
 
     /// The options of the gateway with the defaults of a service.
@@ -152,6 +187,10 @@ fn keys_of(folder: &Path) -> PathBuf {
     folder.join("keys.toml")
 }
 
+fn endpoints_of(folder: &Path) -> PathBuf {
+    folder.join("webhooks.toml")
+}
+
 /// Serves until the program is asked to stop, and drains.
 pub async fn serve(
     args: &ServiceArgs,
@@ -161,6 +200,9 @@ pub async fn serve(
     let folder = Folder::open(how)?;
     let first_key = first_key(&folder.keys())?;
     let keys = Keyring::new(&KeyFile::read(&folder.keys())?);
+    let endpoints = Endpoints::new(EndpointFile::read(&folder.endpoints())?);
+    let secrets = stripe_secrets()?;
+    let hooks = HookClient::new(NOTIFYING).map_err(ProgramError::Hooks)?;
     let tls = how.tls()?;
     // Before the store is opened: an address in use is the most common error.
     let listener = TcpListener::bind(how.listen)
@@ -175,10 +217,15 @@ pub async fn serve(
         is_patient: false,
     };
     let engine = Engine::start_with(&folder.services(args), wiring).await?;
+    let reconciler = Reconciler::new(sides(&engine)?, ReconcileConfig::default());
     let parts = Parts {
         gateway: engine.gateway.clone(),
         store: Arc::clone(&engine.store.store),
         provider: Arc::clone(&engine.provider) as _,
+        refunds: engine.part_refunds(),
+        hooks: Arc::new(hooks),
+        reports: Reports { secrets, reconciler },
+        endpoints: endpoints.clone(),
         metrics,
         keys: keys.clone(),
     };
@@ -192,7 +239,17 @@ pub async fn serve(
     ));
     let beside = async {
         let keys = keys.follow(folder.keys(), KEYS);
-        tokio::join!(recover(&engine, &service), note(&engine), keys, follow(tls.as_ref()))
+        let endpoints = endpoints.follow(folder.endpoints(), KEYS);
+        tokio::join!(
+            recover(&engine, &service),
+            note(&engine),
+            service.follow_refunds(),
+            service.follow_notifications(),
+            service.follow_reports(),
+            endpoints,
+            keys,
+            follow(tls.as_ref())
+        )
     };
     let store = Arc::clone(&engine.store.store);
     let asked = async {
@@ -224,6 +281,19 @@ pub async fn serve(
     let left = drained.under_way;
     say(&format!("{left} payments are still under way. The next start finishes them."));
     Ok(Outcome::Unsettled)
+}
+
+/// Reads the secrets with which Stripe signs its reports: several of them while they are rotated.
+fn stripe_secrets() -> Result<Vec<EndpointSecret>, ProgramError> {
+    let text = match (env::var(STRIPE_SECRETS), env::var_os(STRIPE_SECRETS_FILE)) {
+        (Ok(text), _) => text,
+        (Err(_), Some(path)) => std::fs::read_to_string(PathBuf::from(path))
+            .map_err(|why| ProgramError::ReportSecrets { why: why.to_string() })?,
+        _ => return Ok(Vec::new()),
+    };
+    let secrets = text.split([',', '\n']).filter(|text| !text.trim().is_empty());
+    let read = secrets.map(EndpointSecret::new).collect::<Result<Vec<_>, _>>();
+    read.map_err(|why| ProgramError::ReportSecrets { why: why.to_string() })
 }
 
 /// Makes the file of the keys at the first start, with one merchant and one key.
@@ -278,6 +348,29 @@ pub fn add_key(args: &ServiceArgs, how: &AddKeyArgs) -> Result<Outcome, ProgramE
         say(&format!(
             "Shown only now. To revoke it, delete the entry {} in {}.",
             key.id(),
+            path.display()
+        ));
+    }
+    Ok(Outcome::Done)
+}
+
+/// Adds an endpoint to the file. A running service reads it within seconds.
+pub fn add_webhook(args: &ServiceArgs, how: &AddWebhookArgs) -> Result<Outcome, ProgramError> {
+    make(&how.data.data)?;
+    let path = endpoints_of(&how.data.data);
+    // A file that the service would refuse gets no further entry.
+    EndpointFile::read(&path)?;
+    let events = (!how.events.is_empty()).then(|| how.events.clone());
+    let entry = EndpointEntry::new(how.merchant.clone(), how.url.clone(), events)?;
+    entry.append_to(&path)?;
+    let secret = entry.secrets.first().map(Secret::expose).unwrap_or_default();
+    if args.json {
+        print_json(&json!({ "id": entry.id.as_str(), "secret": secret }))?;
+    } else {
+        print(&format!("{secret}\n"))?;
+        say(&format!(
+            "The endpoint {} in {}. The merchant checks each notification with the secret.",
+            entry.id,
             path.display()
         ));
     }

@@ -7,6 +7,7 @@
 //! | [`payment`] | a checked payment, and why a request is refused |
 //! | [`journal`] | the records of a saga, which survive a crash |
 //! | [`provider`] | the services as traits, their requests, answers and errors |
+//! | [`refund`] | refunds that a merchant asks for |
 //! | [`answer`] | the answer that a client gets about its payment |
 //! | [`event`] | the events that a gateway sends to its observer |
 //!
@@ -19,6 +20,7 @@ pub mod journal;
 pub mod money;
 pub mod payment;
 pub mod provider;
+pub mod refund;
 
 /// A number that is not zero, checked when the program is compiled: `nonzero!(100)`. Its type is
 /// inferred from the context.

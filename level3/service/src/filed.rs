@@ -16,6 +16,7 @@ use level3_domain::payment::Payment;
 use serde::Deserialize;
 
 use crate::merchants::MerchantId;
+use crate::webhooks::event;
 
 /// The longest key of a client, in characters: the gateway's key has room for the merchant as well.
 pub const MAX_CLIENT_KEY: usize = 200;
@@ -88,6 +89,11 @@ pub(crate) fn name_of(run: &str) -> &str {
     run.rsplit_once('_').map_or(run, |(name, _)| name)
 }
 
+/// Returns the number of a run.
+pub(crate) fn number_of_run(run: &str) -> Option<u32> {
+    run.rsplit_once('_').and_then(|(_, number)| number.parse().ok())
+}
+
 /// Returns the run with this number, counted from 1; `None` if the name is not that of a payment.
 pub(crate) fn run_of(name: &str, number: u32) -> Option<PaymentId> {
     let digits = name.strip_prefix("pay_")?;
@@ -108,8 +114,12 @@ impl Journal for FiledJournal {
         }
     }
 
+    /// With the end of a saga, the event that its merchant is notified of.
     fn append(&self, lease: &Lease, records: Vec<Record>) -> JournalFuture<'_, ()> {
-        self.0.append(lease, records)
+        match event::of_saga(&self.store_id(), &lease.saga, &records) {
+            Some(note) => self.0.append_noted(lease, records, note),
+            None => self.0.append(lease, records),
+        }
     }
 
     fn claim(&self, saga: SagaId) -> JournalFuture<'_, Claimed> {

@@ -10,6 +10,9 @@
 //! | `layers` | what is done around every route |
 //! | `server`, `tls` | connections, their certificate, and the drain |
 //! | `payment` | a payment as clients send it and see it |
+//! | `refunds` | refunds in full and in part |
+//! | `webhooks` | notifications of merchants |
+//! | `inbox` | reports of the payment provider |
 //! | `filed` | the key spaces and the lists of merchants |
 //! | `merchants` | API keys, and how many requests a merchant may send |
 //! | `problem` | refusals, each with a stable type |
@@ -28,6 +31,7 @@
 mod api;
 mod card_number;
 mod filed;
+mod inbox;
 mod layers;
 mod merchants;
 mod metrics;
@@ -35,15 +39,18 @@ mod openapi;
 mod payment;
 mod problem;
 mod readiness;
+mod refunds;
 mod request_id;
 mod server;
 mod service;
 mod time;
 mod tls;
 mod watched;
+mod webhooks;
 
 pub use api::ROUTES;
 pub use filed::{FiledJournal, MAX_CLIENT_KEY, gateway_key};
+pub use inbox::Reports;
 pub use merchants::{
     ApiKey, Caller, FileError, InvalidKeyId, InvalidMerchant, KeyEntry, KeyFile, KeyHash, KeyId,
     Keyring, LimitEntry, MerchantId, RateLimit, Scope, UnknownScope,
@@ -57,3 +64,6 @@ pub use request_id::{REQUEST_ID, RequestId};
 pub use server::Drained;
 pub use service::{Parts, Service, ServiceConfig};
 pub use tls::{Tls, TlsError, TlsFiles};
+pub use webhooks::{
+    EndpointEntry, EndpointFile, EndpointFileError, Endpoints, EventType, InvalidSecret, Secret,
+};

@@ -75,11 +75,15 @@ struct Figures {
     undone: Family<Step, Counter>,
     parked: Family<Step, Counter>,
     receipts: Family<Outcome, Counter>,
+    refunds: Family<Outcome, Counter>,
+    notifications: Family<Outcome, Counter>,
+    provider_events: Family<Outcome, Counter>,
     breakers: Family<Breaker, Gauge>,
     in_flight: Gauge,
     open: Gauge,
     parked_now: Gauge,
     dead_letters: Gauge,
+    open_refunds: Gauge,
     scrapes_failed: Counter<u64, AtomicU64>,
 }
 
@@ -89,6 +93,7 @@ pub(crate) struct Stored {
     pub(crate) open: usize,
     pub(crate) parked: usize,
     pub(crate) dead_letters: usize,
+    pub(crate) open_refunds: usize,
 }
 
 impl Default for Metrics {
@@ -116,11 +121,15 @@ impl Metrics {
             undone: Family::default(),
             parked: Family::default(),
             receipts: Family::default(),
+            refunds: Family::default(),
+            notifications: Family::default(),
+            provider_events: Family::default(),
             breakers: Family::default(),
             in_flight: Gauge::default(),
             open: Gauge::default(),
             parked_now: Gauge::default(),
             dead_letters: Gauge::default(),
+            open_refunds: Gauge::default(),
             scrapes_failed: Counter::default(),
         };
         it.register();
@@ -140,6 +149,21 @@ impl Metrics {
         self.0.problems.get_or_create(&Kind { problem }).inc();
     }
 
+    /// Counts a report of the provider.
+    pub(crate) fn reported(&self, outcome: &'static str) {
+        self.0.provider_events.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts an attempt at a notification.
+    pub(crate) fn notified(&self, outcome: &'static str) {
+        self.0.notifications.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts a refund that has an outcome.
+    pub(crate) fn refunded(&self, outcome: &'static str) {
+        self.0.refunds.get_or_create(&Outcome { outcome }).inc();
+    }
+
     /// Counts a scrape whose gauges could not be read from the store; they keep their values.
     pub(crate) fn store_failed(&self) {
         self.0.scrapes_failed.inc();
@@ -153,10 +177,11 @@ impl Metrics {
     ) -> Result<String, std::fmt::Error> {
         let it = &self.0;
         it.in_flight.set(gateway.in_flight().into());
-        if let Some(Stored { open, parked, dead_letters }) = stored {
+        if let Some(Stored { open, parked, dead_letters, open_refunds }) = stored {
             it.open.set(number(open));
             it.parked_now.set(number(parked));
             it.dead_letters.set(number(dead_letters));
+            it.open_refunds.set(number(open_refunds));
         }
         for service in DEPENDENCIES {
             let now = gateway.breaker(service);
@@ -206,6 +231,11 @@ impl Figures {
         to.register("steps_undone", "Steps that were undone", self.undone.clone());
         to.register("steps_parked", "Steps that could not be undone", self.parked.clone());
         to.register("receipts", "Receipts that were sent or given up", self.receipts.clone());
+        to.register("refunds", "Refunds with an outcome", self.refunds.clone());
+        let help = "Attempts to notify merchants";
+        to.register("notifications", help, self.notifications.clone());
+        let help = "Reports of the provider";
+        to.register("provider_events", help, self.provider_events.clone());
         let help = "Whether the breaker of a service is in a state";
         to.register("breaker_state", help, self.breakers.clone());
         to.register("payments_in_flight", "Payments under way here", self.in_flight.clone());
@@ -215,6 +245,8 @@ impl Figures {
         to.register("parked_sagas", help, self.parked_now.clone());
         let help = "Undos and receipts of the store that failed";
         to.register("dead_letters", help, self.dead_letters.clone());
+        let help = "Refunds of the store without an outcome";
+        to.register("open_refunds", help, self.open_refunds.clone());
         let help = "Scrapes at which the store could not be read";
         to.register("scrape_store_errors", help, self.scrapes_failed.clone());
     }
@@ -289,11 +321,15 @@ mod tests {
             undone,
             parked,
             receipts,
+            refunds,
+            notifications,
+            provider_events,
             breakers,
             in_flight: _,
             open: _,
             parked_now: _,
             dead_letters: _,
+            open_refunds: _,
             scrapes_failed: _,
         } = &*metrics.0;
         metrics.answered("GET", "/healthz", 200, Duration::ZERO);
@@ -308,6 +344,9 @@ mod tests {
         assert!(problems.get(&Kind { problem: "internal" }).is_some());
         for family in [payments, receipts] {
             family.get_or_create(&Outcome { outcome: "paid" }).inc();
+        }
+        for family in [refunds, notifications, provider_events] {
+            family.get_or_create(&Outcome { outcome: "succeeded" }).inc();
         }
         for family in [steps, attempts, errors, undone, parked] {
             family.get_or_create(&step("confirm")).inc();
@@ -326,7 +365,7 @@ mod tests {
     #[test]
     fn the_dashboard_and_the_alerts_name_series_that_exist() {
         let series = series();
-        assert_eq!(series.iter().filter(|name| name.ends_with("_total")).count(), 10);
+        assert_eq!(series.iter().filter(|name| name.ends_with("_total")).count(), 13);
         let mut used = BTreeSet::new();
         for file in ["grafana-dashboard.json", "alerts.yml", "alerts-test.yml"] {
             // Tests run in the folder of their package.

@@ -63,6 +63,9 @@ kinds! {
     /// A request with an effect has no idempotency key.
     KeyMissing = "idempotency-key-missing", BAD_REQUEST,
         "The header Idempotency-Key is missing", "no", "Send a key of your own, one for each payment.";
+    /// A report that the provider has not signed.
+    NotSigned = "signature-invalid", BAD_REQUEST,
+        "The report is not signed by the provider", "no", "Send the body as it was signed, with the header Stripe-Signature, at once.";
     /// The request has no valid key of a merchant.
     Unauthorized = "unauthorized", UNAUTHORIZED,
         "The API key is missing or not valid", "no", "Send `Authorization: Bearer KEY`.";
@@ -81,6 +84,9 @@ kinds! {
     /// Another request does the same work now.
     Busy = "busy", CONFLICT,
         "The same work is under way", "no", "Wait until the other request has ended.";
+    /// A refund of a payment that is not paid.
+    NotPaid = "payment-not-paid", CONFLICT,
+        "The payment is not paid", "no", "Refund a payment whose state is `paid`.";
     /// The body exceeds the limit.
     TooLarge = "body-too-large", PAYLOAD_TOO_LARGE,
         "The body is too large", "no", "Send a smaller body.";
@@ -93,6 +99,12 @@ kinds! {
     /// A service refused the payment, and would refuse it again.
     Rejected = "payment-rejected", UNPROCESSABLE_ENTITY,
         "A service refuses the payment", "no", "Correct the request, and use another key.";
+    /// More would be refunded than was charged.
+    RefundExceeds = "refund-exceeds-charge", UNPROCESSABLE_ENTITY,
+        "The refund exceeds what is left of the charge", "yes, and nothing was refunded", "Ask for at most `left` minor units.";
+    /// The provider has refused the refund.
+    RefundFailed = "refund-failed", UNPROCESSABLE_ENTITY,
+        "The refund failed", "yes, and nothing was refunded", "Repeat the refund under another key when the reason in `detail` is gone.";
     /// The merchant sends more requests than its limit allows.
     RateLimited = "rate-limited", TOO_MANY_REQUESTS,
         "The merchant sends too many requests", "no", "Repeat the request after Retry-After.";

@@ -58,7 +58,10 @@ impl Service {
             stop.await;
             self.begin_draining();
             tracing::info!(in_flight = self.0.gateway.in_flight(), "draining");
-            self.0.gateway.drain(self.0.config.drain_limit).await
+            let limit = self.0.config.drain_limit;
+            let (under_way, ()) =
+                tokio::join!(self.0.gateway.drain(limit), self.0.refunds.idle(limit));
+            under_way
         };
         let mut drained = std::pin::pin!(drained);
         let under_way = loop {

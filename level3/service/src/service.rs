@@ -8,12 +8,17 @@ use std::time::Duration;
 use axum::Router;
 use level3::gateway::Gateway;
 use level3_adapters::sql::Store;
+use level3_adapters::webhooks::HookPost;
 use level3_domain::provider::PaymentProvider;
+use level3_domain::refund::PartRefunds;
 use tokio::sync::{Mutex, Notify};
 
+use crate::inbox::{Inbox, Reports};
 use crate::merchants::Keyring;
 use crate::metrics::Metrics;
 use crate::readiness::{CheckAges, Readiness};
+use crate::refunds::Refunds;
+use crate::webhooks::{Endpoints, Sender};
 use crate::{api, layers};
 
 /// The limits of the service.
@@ -63,6 +68,14 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The payment provider, for the readiness check.
     pub provider: Arc<dyn PaymentProvider>,
+    /// Refunds parts of the charges of the same account.
+    pub refunds: Arc<dyn PartRefunds>,
+    /// Sends notifications to merchants.
+    pub hooks: Arc<dyn HookPost>,
+    /// The endpoints that get them.
+    pub endpoints: Endpoints,
+    /// Takes reports of the provider.
+    pub reports: Reports,
     /// The figures.
     pub metrics: Metrics,
     /// The keys of the merchants.
@@ -82,6 +95,9 @@ pub struct Service(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) gateway: Gateway,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) refunds: Refunds,
+    pub(crate) sender: Sender,
+    pub(crate) inbox: Inbox,
     pub(crate) metrics: Metrics,
     pub(crate) keys: Keyring,
     pub(crate) readiness: Readiness,
@@ -103,11 +119,18 @@ impl Service {
     /// Makes a service.
     #[must_use]
     pub fn new(parts: Parts, config: ServiceConfig) -> Self {
-        let Parts { gateway, store, provider, metrics, keys } = parts;
+        let Parts { gateway, store, provider, refunds, hooks, endpoints, reports, metrics, keys } =
+            parts;
+        let inbox = Inbox::new(Arc::clone(&store), Arc::clone(&refunds), reports, metrics.clone());
+        let sender = Sender::new(Arc::clone(&store), hooks, endpoints, metrics.clone());
+        let refunds = Refunds::new(Arc::clone(&store), refunds, metrics.clone());
         let readiness = Readiness::new(Arc::clone(&store), provider, config.check_ages);
         Self(Arc::new(Inner {
             gateway,
             store,
+            refunds,
+            sender,
+            inbox,
             metrics,
             keys,
             readiness,
@@ -133,8 +156,43 @@ impl Service {
         self.0.unsettled.notified().await;
     }
 
+    /// Works on refunds without an outcome: those whose client did not wait for it, and those of
+    /// earlier processes. Never returns.
+    ///
+    /// # Cancellation
+    ///
+    /// Refunds that are under way go on. The others stay in the store.
+    pub async fn follow_refunds(&self) {
+        self.0.refunds.follow().await;
+    }
+
+    /// Sends notifications to merchants, those that earlier processes have left too. Never returns.
+    ///
+    /// # Cancellation
+    ///
+    /// Attempts that are under way go on. What is still to be sent stays in the store.
+    pub async fn follow_notifications(&self) {
+        self.0.sender.follow().await;
+    }
+
+    /// Handles reports of the provider, those that earlier processes have taken too. Never returns.
+    ///
+    /// # Cancellation
+    ///
+    /// A repair that is under way may still take effect. The report is handled again.
+    pub async fn follow_reports(&self) {
+        self.0.inbox.follow().await;
+    }
+
     /// Reports that the service is not ready from now on. Payments are still accepted.
     pub(crate) fn begin_draining(&self) {
         self.0.draining.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Inner {
+    /// Whether new work is refused.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 }

@@ -9,6 +9,12 @@ pub(crate) fn text(at: UnixMillis) -> Option<String> {
     Timestamp::from_millisecond(at.0).ok().map(|at| format!("{at:.3}"))
 }
 
+/// Returns the seconds since 1970 by the clock of this machine. For signatures only, which have a
+/// tolerance; no other decision depends on it.
+pub(crate) fn now() -> i64 {
+    Timestamp::now().as_second()
+}
+
 /// Reads a time of RFC 3339 with an offset.
 pub(crate) fn read(text: &str) -> Option<UnixMillis> {
     text.parse::<Timestamp>().ok().map(|at| UnixMillis(at.as_millisecond()))

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use level3_domain::ids::{IntentId, PaymentId};
 use level3_domain::money::Money;
 use level3_domain::provider::{Intent, IntentStatus, ProviderError, ProviderKey};
+use level3_domain::refund::{Made, MadeRefund, RefundId, RefundKey};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -28,15 +29,24 @@ pub struct IntentTruth {
     pub status: IntentStatus,
     /// How often the customer was charged.
     pub charges: u32,
-    /// How often the amount was refunded.
+    /// How often the whole amount was refunded.
     pub refunds: u32,
+    /// The minor units that were refunded in parts, besides.
+    pub refunded_parts: i64,
 }
 
 impl IntentTruth {
+    /// Whether nothing of the charge is left.
+    #[must_use]
+    pub fn is_refunded(&self) -> bool {
+        self.refunds > 0 || self.refunded_parts > 0 && self.net() == 0
+    }
+
     /// Returns what the customer has paid after refunds, in minor units.
     #[must_use]
     pub fn net(&self) -> i64 {
         (i64::from(self.charges) - i64::from(self.refunds)) * self.amount.minor()
+            - self.refunded_parts
     }
 }
 
@@ -51,11 +61,19 @@ pub(super) struct Account {
 /// in the same order results in the same account.
 #[derive(Debug, Serialize, Deserialize)]
 struct Executed {
-    key: ProviderKey,
+    key: Key,
     request: Request,
     work: Work,
     /// Whether the intent's pending charge had succeeded by then.
     settled: bool,
+}
+
+/// An idempotency key: of a call of a payment, or of a refund in part.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Key {
+    Payment(ProviderKey),
+    Refund(RefundKey),
 }
 
 #[derive(Debug, Default)]
@@ -63,12 +81,14 @@ struct State {
     intents: Vec<Record>,
     by_id: HashMap<IntentId, usize>,
     by_payment: HashMap<PaymentId, usize>,
-    keys: HashMap<ProviderKey, Stored>,
+    keys: HashMap<Key, Stored>,
 }
 
 #[derive(Debug)]
 struct Record {
     truth: IntentTruth,
+    /// The refunds in part.
+    parts: Vec<(RefundId, Money, Made)>,
     /// Whether a request on the intent is running: Stripe allows one at a time.
     busy: bool,
     /// Charged from then on.
@@ -90,6 +110,7 @@ pub(super) enum Request {
     Confirm(IntentId),
     Cancel(IntentId),
     Refund(IntentId),
+    Part(IntentId, RefundId, Money),
 }
 
 impl Request {
@@ -97,7 +118,9 @@ impl Request {
     const fn intent(&self) -> Option<&IntentId> {
         match self {
             Self::Create(..) => None,
-            Self::Confirm(id) | Self::Cancel(id) | Self::Refund(id) => Some(id),
+            Self::Confirm(id) | Self::Cancel(id) | Self::Refund(id) | Self::Part(id, ..) => {
+                Some(id)
+            }
         }
     }
 }
@@ -110,7 +133,7 @@ impl Record {
             payment: self.truth.payment.clone(),
             amount: self.truth.amount,
             status: if self.busy { IntentStatus::Processing } else { self.truth.status },
-            refunded: self.truth.refunds > 0,
+            refunded: self.truth.is_refunded(),
         }
     }
 
@@ -138,11 +161,7 @@ impl State {
 
     /// Makes the checks before the execution, as Stripe does: an answer from here is not stored, or was stored
     /// before.
-    fn arrive(
-        &mut self,
-        key: &ProviderKey,
-        request: &Request,
-    ) -> Option<Result<Intent, ProviderError>> {
+    fn arrive(&mut self, key: &Key, request: &Request) -> Option<Result<Intent, ProviderError>> {
         if let Some(stored) = self.keys.get(key) {
             return Some(match &stored.answer {
                 _ if stored.request != *request => Err(ProviderError::KeyReused),
@@ -168,12 +187,7 @@ impl State {
     }
 
     /// Executes the request and stores the answer.
-    fn work(
-        &mut self,
-        key: &ProviderKey,
-        request: &Request,
-        work: Work,
-    ) -> Result<Intent, ProviderError> {
+    fn work(&mut self, key: &Key, request: &Request, work: Work) -> Result<Intent, ProviderError> {
         if let Some(record) = request.intent().and_then(|id| self.record(id)) {
             record.busy = false;
         }
@@ -205,9 +219,7 @@ impl State {
 
     fn execute(&mut self, request: &Request, work: Work) -> Result<Intent, ProviderError> {
         use IntentStatus::{Canceled, Processing, RequiresAction, RequiresConfirmation, Succeeded};
-        let (Request::Confirm(id) | Request::Cancel(id) | Request::Refund(id)) = request else {
-            return self.create(request);
-        };
+        let Some(id) = request.intent() else { return self.create(request) };
         let Some(record) = self.record(id) else {
             return Err(ProviderError::Invalid { message: format!("no intent {id}") });
         };
@@ -225,7 +237,17 @@ impl State {
                 }
             },
             (Request::Cancel(_), RequiresConfirmation | RequiresAction) => truth.status = Canceled,
-            (Request::Refund(_), Succeeded) if truth.refunds == 0 => truth.refunds = 1,
+            (Request::Refund(_), Succeeded) if truth.refunds == 0 && truth.refunded_parts == 0 => {
+                truth.refunds = 1;
+            }
+            (Request::Part(_, refund, amount), Succeeded) if amount.minor() <= truth.net() => {
+                truth.refunded_parts += amount.minor();
+                record.parts.push((refund.clone(), *amount, Made::Accepted));
+            }
+            (Request::Part(..), Succeeded) => {
+                let message = "the refund is larger than what is left of the charge".to_owned();
+                return Err(ProviderError::Invalid { message });
+            }
             (Request::Refund(_), Succeeded) => {
                 return Err(ProviderError::Invalid {
                     message: "charge_already_refunded".to_owned(),
@@ -237,7 +259,7 @@ impl State {
     }
 
     /// Removes a request that has arrived and is not executed.
-    fn give_up(&mut self, key: &ProviderKey, request: &Request) {
+    fn give_up(&mut self, key: &Key, request: &Request) {
         self.keys.remove(key);
         if let Some(record) = request.intent().and_then(|id| self.record(id)) {
             record.busy = false;
@@ -258,8 +280,9 @@ impl State {
             status: IntentStatus::RequiresConfirmation,
             charges: 0,
             refunds: 0,
+            refunded_parts: 0,
         };
-        let record = Record { truth, busy: false, settles: None };
+        let record = Record { truth, parts: Vec::new(), busy: false, settles: None };
         let shown = record.shown();
         self.intents.push(record);
         self.by_id.insert(id, index);
@@ -273,6 +296,12 @@ impl State {
 fn closed(error: io::Error) -> ProviderError {
     tracing::error!(%error, "the simulated payment provider cannot use its file");
     ProviderError::Unavailable
+}
+
+/// A refund in part as the provider reports it.
+pub(super) fn made(refund: &RefundId, amount: Money) -> MadeRefund {
+    let provider_id = format!("sim_{refund}");
+    MadeRefund { provider_id, refund: Some(refund.clone()), amount, made: Made::Accepted }
 }
 
 /// One minor unit more or, at the bound, less.
@@ -305,7 +334,7 @@ impl Account {
     /// Returns the answer that needs no execution, when the request arrives.
     pub(super) fn arrive(
         &self,
-        key: &ProviderKey,
+        key: &Key,
         request: &Request,
     ) -> Option<Result<Intent, ProviderError>> {
         match self.current() {
@@ -317,7 +346,7 @@ impl Account {
     /// Executes a request that has arrived.
     pub(super) fn work(
         &self,
-        key: &ProviderKey,
+        key: &Key,
         request: &Request,
         work: Work,
     ) -> Result<Intent, ProviderError> {
@@ -337,7 +366,7 @@ impl Account {
     fn write(
         &self,
         state: &mut State,
-        key: &ProviderKey,
+        key: &Key,
         request: &Request,
         work: Work,
     ) -> io::Result<Option<Result<Intent, ProviderError>>> {
@@ -362,6 +391,27 @@ impl Account {
             record.settle();
             record.shown()
         }))
+    }
+
+    /// The refunds in part of an intent.
+    pub(super) fn parts(&self, intent: &IntentId) -> Result<Vec<MadeRefund>, ProviderError> {
+        let mut state = self.current()?;
+        let Some(record) = state.record(intent) else {
+            return Err(ProviderError::Invalid { message: format!("no intent {intent}") });
+        };
+        let shown = |(refund, amount, state): &(RefundId, Money, Made)| MadeRefund {
+            made: *state,
+            ..made(refund, *amount)
+        };
+        Ok(record.parts.iter().map(shown).collect())
+    }
+
+    /// Every refund in part fails.
+    pub(super) fn return_parts(&self) {
+        for record in &mut self.lock().intents {
+            record.truth.refunded_parts = 0;
+            record.parts.iter_mut().for_each(|part| part.2 = Made::Failed);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

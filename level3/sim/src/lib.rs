@@ -33,6 +33,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use level3_domain::provider::{MailFeed, Providers, Receipt, Row};
+use level3_domain::refund::PartRefunds;
 use tokio::sync::Notify;
 
 pub use account::IntentTruth;
@@ -205,6 +206,23 @@ impl World {
                 repeats: self.repeats_mail,
             }),
         }
+    }
+
+    /// Returns a client for refunds in part, at the account of [`providers`](Self::providers).
+    #[must_use]
+    pub fn part_refunds(&self) -> Arc<dyn PartRefunds> {
+        Arc::new(stripe::Client {
+            net: Arc::clone(&self.net),
+            process: Process::new(),
+            latencies: self.latencies,
+            account: Arc::clone(&self.account),
+        })
+    }
+
+    /// Every refund in part that was made until now fails, as when the customer's bank returns the money
+    /// days later. Only this process knows of it.
+    pub fn return_refunds(&self) {
+        self.account.return_parts();
     }
 
     /// Returns the activity feed of the mail service. It shows each mail that was sent, at once, and has the

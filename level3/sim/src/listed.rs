@@ -11,7 +11,7 @@ const PAGE: usize = 100;
 
 fn shown(truth: IntentTruth) -> Intent {
     Intent {
-        refunded: truth.refunds > 0,
+        refunded: truth.is_refunded(),
         id: truth.id,
         payment: truth.payment,
         amount: truth.amount,

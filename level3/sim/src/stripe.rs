@@ -6,9 +6,10 @@ use level3_domain::ids::{IntentId, PaymentId};
 use level3_domain::provider::{
     CallFuture, CreateIntent, Intent, PaymentProvider, ProviderError, ProviderKey, Refund,
 };
+use level3_domain::refund::{MadeRefund, PartRefund, PartRefunds};
 
 use super::Latencies;
-use super::account::{Account, Request};
+use super::account::{Account, Key, Request, made};
 use super::fault::CallSite;
 use super::net::{Net, Work, call};
 use super::process::Process;
@@ -24,6 +25,16 @@ pub(super) struct Client {
 impl Client {
     fn send(&self, site: CallSite, key: ProviderKey, request: Request) -> CallFuture<Intent> {
         let payment = Some(key.payment.clone());
+        self.send_with(site, payment, Key::Payment(key), request)
+    }
+
+    fn send_with(
+        &self,
+        site: CallSite,
+        payment: Option<PaymentId>,
+        key: Key,
+        request: Request,
+    ) -> CallFuture<Intent> {
         let shared = Arc::new((Arc::clone(&self.account), key, request));
         let arriving = Arc::clone(&shared);
         call(
@@ -78,6 +89,32 @@ impl PaymentProvider for Client {
                     return Err(ProviderError::Internal);
                 }
                 account.find(&payment)
+            },
+        )
+    }
+}
+
+impl PartRefunds for Client {
+    fn refund_part(&self, request: PartRefund) -> CallFuture<MadeRefund> {
+        let PartRefund { key, payment, intent, amount } = request;
+        let refund = key.refund.clone();
+        let part = Request::Part(intent, refund.clone(), amount);
+        let answer = self.send_with(CallSite::Refund, Some(payment), Key::Refund(key), part);
+        Box::pin(async move { answer.await.map(|_| made(&refund, amount)) })
+    }
+
+    fn refunds_of(&self, payment: PaymentId, intent: IntentId) -> CallFuture<Vec<MadeRefund>> {
+        let account = Arc::clone(&self.account);
+        call(
+            &self.net,
+            &self.process,
+            CallSite::Find,
+            Some(payment),
+            self.latencies.of(CallSite::Find),
+            || None,
+            move |work| match work {
+                Work::Break { .. } => Err(ProviderError::Internal),
+                _ => account.parts(&intent),
             },
         )
     }

@@ -8,8 +8,8 @@ use tokio_postgres::{Client, Row};
 
 use super::fault::Fault;
 use super::statements::{
-    CHECK_INDEX, CHECK_TABLE, EVERY_ENTRY, EVERY_ROW, HAS_AMCHECK, HAS_CHECKSUMS, INDEXES, PART,
-    PART_DONE, PART_FAILED, TABLES_TO_CHECK,
+    CHECK_INDEX, CHECK_TABLE, EVERY_ENTRY, EVERY_REFUND, EVERY_ROW, HAS_AMCHECK, HAS_CHECKSUMS,
+    HAS_REFUNDS, INDEXES, PART, PART_DONE, PART_FAILED, TABLES_TO_CHECK,
 };
 use crate::sql::{Checked, Checker};
 
@@ -22,6 +22,11 @@ pub(super) async fn check(client: &Client, store: StoreId) -> Result<Checked, Fa
     settle(client, &mut checker, "journal", outcome).await?;
     let outcome = each(client, EVERY_ROW, |row| checker.row(row)).await;
     settle(client, &mut checker, "payments", outcome).await?;
+    // A store of an earlier version has no refunds.
+    if client.query_one(HAS_REFUNDS, &[]).await?.try_get(0)? {
+        let outcome = each(client, EVERY_REFUND, |row| checker.refunds(row)).await;
+        settle(client, &mut checker, "refunds", outcome).await?;
+    }
     structure(client, &mut checker).await?;
     let has_checksums: bool = client.query_one(HAS_CHECKSUMS, &[]).await?.try_get(0)?;
     if !has_checksums {

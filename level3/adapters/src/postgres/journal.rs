@@ -6,10 +6,11 @@ use level3_domain::journal::{Claimed, Lease, Opened, SagaId, SagaLog, Standing};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
+use super::events;
 use super::fault::Fault;
 use super::session::{Reading, Session};
 use super::writer::Operation;
-use crate::sql::{Mark, StoreError, Turn, Watch, decode, standing};
+use crate::sql::{EventNote, Mark, StoreError, Turn, Watch, decode, standing};
 
 /// A saga's row, and the number of its last entry.
 pub(super) struct SagaRow {
@@ -98,6 +99,7 @@ pub(super) struct Append {
     pub(super) epoch: i64,
     pub(super) body: String,
     pub(super) stands: Option<Standing>,
+    pub(super) note: Option<EventNote>,
 }
 
 impl Operation for Append {
@@ -117,6 +119,9 @@ impl Operation for Append {
                 &[&self.saga.as_str(), &self.epoch, &self.body, &stands],
             )
             .await?;
+        if let (1, Some(note)) = (written, &self.note) {
+            events::note(session, note).await?;
+        }
         Ok(written == 1)
     }
 }

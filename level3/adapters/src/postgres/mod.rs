@@ -39,13 +39,16 @@
 
 mod address;
 mod check;
+mod events;
 mod fault;
+mod inbox;
 mod journal;
 mod keeper;
 mod ledger;
 mod password;
 mod queries;
 mod reader;
+mod refunds;
 mod session;
 mod statements;
 mod tls;
@@ -66,6 +69,8 @@ use level3_domain::journal::{
 };
 use level3_domain::nonzero;
 use level3_domain::provider::{CallFuture, Ledger, NewRow, PendingReceipt, Row};
+use level3_domain::refund::RefundId;
+use tokio::sync::Mutex;
 
 pub use self::address::PostgresAddress;
 pub use self::password::Password;
@@ -74,8 +79,11 @@ pub use self::reader::PostgresReader;
 use self::keeper::Keeper;
 use self::writer::{Operation, Writer};
 use super::sql::{
-    Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, LabelQuery, Labelled, ReceiptClaim,
-    ReceiptClaims, Shown, Store, StoreError, Watch, encode, limit, saga_kind, standing_after,
+    Arrival, Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, Delivery, DeliveryEnd,
+    DeliveryQuery, DeliveryTurn, Dispute, DisputeRow, EventBook, EventNote, EventRow, Inbox,
+    LabelQuery, Labelled, NewArrival, NewDelivery, NewRefund, ReceiptClaim, ReceiptClaims,
+    RefundBegun, RefundBook, RefundClaim, RefundOutcome, RefundRow, RefundTurn, Shown, Store,
+    StoreError, Watch, encode, limit, millis, number_of, saga_kind, standing_after,
 };
 
 /// The options of a store in PostgreSQL.
@@ -111,6 +119,9 @@ pub struct PostgresStore {
     writer: Arc<Writer>,
     watch: Arc<Watch>,
     receipts: Arc<Watch>,
+    refunds: Arc<Watch>,
+    // One refund is recorded at a time: see `refunds::Begin`.
+    recording: Arc<Mutex<()>>,
     keeper: Arc<Keeper>,
 }
 
@@ -186,6 +197,8 @@ impl PostgresStore {
             writer: Arc::new(writer),
             watch: Arc::new(Watch::new(options.lease)),
             receipts: Arc::new(Watch::new(options.lease)),
+            refunds: Arc::new(Watch::new(options.lease)),
+            recording: Arc::default(),
             keeper: Arc::new(keeper),
         })
     }
@@ -240,6 +253,96 @@ impl PostgresStore {
     }
 }
 
+impl PostgresStore {
+    fn add(
+        &self,
+        lease: &Lease,
+        records: &[Record],
+        note: Option<EventNote>,
+    ) -> JournalFuture<'_, ()> {
+        // No store returns an epoch that is too large for this.
+        let epoch = number_of(lease.epoch);
+        let (saga, stands) = (lease.saga.clone(), standing_after(records));
+        let append = |body| journal::Append { saga, epoch, body, stands, note };
+        let written = self.log(encode(records).map(append));
+        async move { if written.await? { Ok(()) } else { Err(JournalError::Fenced) } }.boxed()
+    }
+}
+
+impl EventBook for PostgresStore {
+    fn append_noted(
+        &self,
+        lease: &Lease,
+        records: Vec<Record>,
+        note: EventNote,
+    ) -> JournalFuture<'_, ()> {
+        self.add(lease, &records, Some(note))
+    }
+
+    fn unplanned(&self, most: usize) -> Asked<'_, Vec<EventRow>> {
+        self.writer.submit(events::Unplanned(limit(most))).boxed()
+    }
+
+    fn plan(&self, event: u64, deliveries: Vec<NewDelivery>) -> Asked<'_, ()> {
+        self.writer.submit(events::Plan { event: number_of(event), deliveries }).boxed()
+    }
+
+    fn claim_deliveries(&self, most: usize, time: Duration) -> Asked<'_, Vec<DeliveryTurn>> {
+        self.writer.submit(events::Claim { most: limit(most), time: millis(time) }).boxed()
+    }
+
+    fn delivery_ended(&self, turn: &DeliveryTurn, end: DeliveryEnd) -> Asked<'_, bool> {
+        self.writer.submit(events::End { turn: turn.clone(), end: end.into() }).boxed()
+    }
+
+    fn deliveries(&self, query: DeliveryQuery) -> Asked<'_, Vec<Delivery>> {
+        self.writer.submit(events::List(query)).boxed()
+    }
+
+    fn replay(&self, number: u64, label: Option<String>) -> Asked<'_, bool> {
+        self.writer.submit(events::Replay { number: number_of(number), label }).boxed()
+    }
+}
+
+impl Inbox for PostgresStore {
+    fn take_in(&self, arrival: NewArrival) -> Asked<'_, bool> {
+        self.writer.submit(inbox::TakeIn(arrival)).boxed()
+    }
+
+    fn unhandled(&self, most: usize) -> Asked<'_, Vec<Arrival>> {
+        self.writer.submit(inbox::Unhandled(limit(most))).boxed()
+    }
+
+    fn arrival_handled(&self, number: u64, outcome: String) -> Asked<'_, ()> {
+        self.writer.submit(inbox::Handled { number: number_of(number), outcome }).boxed()
+    }
+
+    fn arrival_failed(&self, number: u64, cause: String) -> Asked<'_, ()> {
+        self.writer.submit(inbox::Failed { number: number_of(number), cause }).boxed()
+    }
+
+    fn record_dispute(&self, dispute: Dispute, event: String) -> Asked<'_, Option<PaymentId>> {
+        self.writer.submit(inbox::RecordDispute { dispute, event }).boxed()
+    }
+
+    fn disputes_of(&self, payment: PaymentId) -> Asked<'_, Vec<DisputeRow>> {
+        self.writer.submit(inbox::DisputesOf(payment)).boxed()
+    }
+
+    fn dispute(&self, id: String) -> Asked<'_, Option<DisputeRow>> {
+        self.writer.submit(inbox::ShowDispute(id)).boxed()
+    }
+
+    fn refund_failed_late(
+        &self,
+        refund: RefundId,
+        cause: String,
+        note: EventNote,
+    ) -> Asked<'_, bool> {
+        self.writer.submit(inbox::RefundFailedLate { refund, cause, note }).boxed()
+    }
+}
+
 impl Journal for PostgresStore {
     fn store_id(&self) -> StoreId {
         self.keeper.identity()
@@ -250,12 +353,7 @@ impl Journal for PostgresStore {
     }
 
     fn append(&self, lease: &Lease, records: Vec<Record>) -> JournalFuture<'_, ()> {
-        // No store returns an epoch that is too large for this.
-        let epoch = i64::try_from(lease.epoch).unwrap_or(i64::MAX);
-        let (saga, stands) = (lease.saga.clone(), standing_after(&records));
-        let written =
-            self.log(encode(&records).map(|body| journal::Append { saga, epoch, body, stands }));
-        async move { if written.await? { Ok(()) } else { Err(JournalError::Fenced) } }.boxed()
+        self.add(lease, &records, None)
     }
 
     fn claim(&self, saga: SagaId) -> JournalFuture<'_, Claimed> {
@@ -300,6 +398,53 @@ impl ReceiptClaims for PostgresStore {
     fn release_receipt(&self, transaction: TransactionId, in_doubt: bool) -> Asked<'_, ()> {
         let me = self.keeper.id();
         self.writer.submit(ledger::ReleaseReceipt::new(transaction, me, in_doubt)).boxed()
+    }
+}
+
+impl RefundBook for PostgresStore {
+    fn begin_refund(&self, new: NewRefund) -> Asked<'_, RefundBegun> {
+        async move {
+            let _alone = Arc::clone(&self.recording).lock_owned().await;
+            self.writer.submit(refunds::Begin { new, me: self.keeper.id(), _alone }).await
+        }
+        .boxed()
+    }
+
+    fn claim_refund(&self, refund: RefundId) -> Asked<'_, RefundClaim> {
+        let (watch, me) = (Arc::clone(&self.refunds), self.keeper.id());
+        self.writer.submit(refunds::Claim { refund, watch, me }).boxed()
+    }
+
+    fn refund_attempted(
+        &self,
+        turn: &RefundTurn,
+        generation: u32,
+        cause: String,
+        release: bool,
+    ) -> Asked<'_, bool> {
+        let turn = turn.clone();
+        self.writer.submit(refunds::Attempted { turn, generation, cause, release }).boxed()
+    }
+
+    fn settle_refund(
+        &self,
+        turn: &RefundTurn,
+        outcome: RefundOutcome,
+        note: Option<EventNote>,
+    ) -> Asked<'_, bool> {
+        self.writer.submit(refunds::Settle { turn: turn.clone(), outcome, note }).boxed()
+    }
+
+    fn refund(&self, refund: RefundId) -> Asked<'_, Option<RefundRow>> {
+        self.writer.submit(refunds::Show(refund)).boxed()
+    }
+
+    fn refunds_of(&self, payment: PaymentId) -> Asked<'_, Vec<RefundRow>> {
+        self.writer.submit(refunds::OfPayment(payment)).boxed()
+    }
+
+    fn open_refunds(&self, most: usize) -> Asked<'_, Vec<RefundId>> {
+        self.writer.submit(refunds::Open(limit(most))).boxed()
     }
 }
 

@@ -4,7 +4,7 @@ use futures::future::try_join_all;
 use tokio_postgres::{Client, Error, Statement};
 
 /// The schema, one text for each version.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
 
 const V1: &str = "
     CREATE SEQUENCE instances AS integer;
@@ -71,6 +71,88 @@ const V4: &str = "
     UPDATE outbox SET in_doubt = true;
 ";
 
+/// Adds the refunds that merchants ask for.
+const V5: &str = "
+    CREATE TABLE refunds (
+        number      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        name        text NOT NULL UNIQUE,
+        payment     bigint NOT NULL REFERENCES payments (number),
+        asked       bigint CHECK (asked > 0),
+        minor       bigint NOT NULL CHECK (minor > 0),
+        state       text NOT NULL CHECK (state IN ('processing', 'succeeded', 'failed')),
+        generation  bigint NOT NULL DEFAULT 0,
+        attempts    bigint NOT NULL DEFAULT 0,
+        owner       integer,
+        claims      bigint NOT NULL DEFAULT 1,
+        provider    text,
+        cause       text,
+        begun_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+        changed_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+    );
+    CREATE INDEX refunds_of_payment ON refunds (payment, number);
+    CREATE INDEX refunds_open ON refunds (number) WHERE state = 'processing';
+";
+
+/// Adds what merchants are notified of.
+const V6: &str = "
+    CREATE TABLE events (
+        number      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        name        text NOT NULL UNIQUE,
+        label       text NOT NULL,
+        kind        text NOT NULL,
+        subject     text NOT NULL,
+        planned     boolean NOT NULL DEFAULT false,
+        at          timestamptz NOT NULL DEFAULT clock_timestamp()
+    );
+    CREATE INDEX events_unplanned ON events (number) WHERE NOT planned;
+    CREATE TABLE deliveries (
+        number      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        event       bigint NOT NULL REFERENCES events (number),
+        label       text NOT NULL,
+        endpoint    text NOT NULL,
+        body        text NOT NULL,
+        state       text NOT NULL DEFAULT 'pending'
+            CHECK (state IN ('pending', 'delivered', 'dead')),
+        attempts    bigint NOT NULL DEFAULT 0,
+        claims      bigint NOT NULL DEFAULT 0,
+        cause       text,
+        due_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+        changed_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+        UNIQUE (event, endpoint)
+    );
+    CREATE INDEX deliveries_due ON deliveries (due_at) WHERE state = 'pending';
+    CREATE INDEX deliveries_dead ON deliveries (number) WHERE state = 'dead';
+    CREATE INDEX deliveries_labelled ON deliveries (label, number);
+";
+
+/// Adds what the provider reports by itself.
+const V7: &str = "
+    CREATE TABLE inbox (
+        number      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        name        text NOT NULL UNIQUE,
+        kind        text NOT NULL,
+        detail      text NOT NULL,
+        attempts    bigint NOT NULL DEFAULT 0,
+        outcome     text,
+        cause       text,
+        received_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    );
+    CREATE INDEX inbox_unhandled ON inbox (number) WHERE outcome IS NULL;
+    CREATE TABLE disputes (
+        number      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        name        text NOT NULL UNIQUE,
+        payment     bigint NOT NULL REFERENCES payments (number),
+        minor       bigint NOT NULL CHECK (minor > 0),
+        currency    text NOT NULL,
+        reason      text NOT NULL,
+        status      text NOT NULL,
+        is_closed   boolean NOT NULL,
+        as_of       bigint NOT NULL,
+        changed_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+    );
+    CREATE INDEX disputes_of_payment ON disputes (payment, number);
+";
+
 pub(super) const IDENTITY: &str = "SELECT identity FROM store";
 /// Finds out whether the tables are those of the store with this identity, and not of an earlier
 /// state: this process has got its number from it.
@@ -117,6 +199,45 @@ pub(super) const NEW_INSTANCE: &str = "SELECT nextval('instances')::integer";
 /// deleted and created again begins with the same numbers, and has locks of its own.
 pub(super) const LOCK_INSTANCE: &str = "
     SELECT pg_advisory_lock(hashtext('level3 ' || current_schema() || identity), $1) FROM store";
+
+/// The beginning of a query of refunds. A macro and not a constant: `concat!` takes literals only.
+macro_rules! refunds {
+    ($rest:literal) => {
+        concat!(
+            "SELECT r.name, p.payment, p.intent, coalesce(r.asked, 0), r.minor, p.currency, r.state, r.generation,
+        r.attempts, coalesce(r.provider, ''), coalesce(r.cause, ''), 
+        (extract(epoch FROM r.begun_at) * 1000)::bigint,
+        (extract(epoch FROM r.changed_at) * 1000)::bigint, coalesce(r.owner, -1)::bigint, r.claims
+    FROM refunds r JOIN payments p ON p.number = r.payment ",
+            $rest
+        )
+    };
+}
+
+/// The columns of a delivery. A macro and not a constant: `concat!` takes literals only.
+macro_rules! deliveries {
+    ($before:literal, $rest:literal) => {
+        concat!(
+            $before,
+            " d.number, e.name, d.label, d.endpoint, d.body, d.state, d.attempts, coalesce(d.cause, ''),
+        (extract(epoch FROM d.due_at) * 1000)::bigint,
+        (extract(epoch FROM d.changed_at) * 1000)::bigint, d.claims ",
+            $rest
+        )
+    };
+}
+
+/// A query of disputes. A macro and not a constant: `concat!` takes literals only.
+macro_rules! disputes {
+    ($rest:literal) => {
+        concat!(
+            "SELECT d.name, p.payment, p.intent, d.minor, d.currency, d.reason, d.status,
+        d.is_closed::integer::bigint, d.as_of, (extract(epoch FROM d.changed_at) * 1000)::bigint
+    FROM disputes d JOIN payments p ON p.number = d.payment ",
+            $rest
+        )
+    };
+}
 
 /// Declares statements that are prepared together on a connection.
 macro_rules! statements {
@@ -284,6 +405,98 @@ statements! {
         UNION ALL SELECT status, count(*) FROM payments GROUP BY status
         UNION ALL SELECT 'receipts', count(*) FROM outbox
         UNION ALL SELECT 'receipts in doubt', count(*) FROM outbox WHERE in_doubt";
+
+    refund = refunds!("WHERE r.name = $1");
+    refunds_of = refunds!("WHERE p.payment = $1 ORDER BY r.number");
+    open_refunds = "
+        SELECT name FROM refunds WHERE state = 'processing' ORDER BY number LIMIT $1";
+    /// Locks the row of the payment: one refund of it is recorded at a time.
+    charged = "
+        SELECT number, status = 'completed', coalesce(minor, 0) FROM payments
+        WHERE payment = $1 FOR UPDATE";
+    /// A separate statement: it sees what was committed before the lock was granted.
+    refunded = "
+        SELECT coalesce(sum(minor), 0)::bigint FROM refunds WHERE payment = $1 AND state <> 'failed'";
+    new_refund = "
+        INSERT INTO refunds (name, payment, asked, minor, state, owner)
+        VALUES ($1, $2, $3, $4, 'processing', $5)";
+    lock_refund = "SELECT 1 FROM refunds WHERE name = $1 FOR UPDATE";
+    refund_claimed = "UPDATE refunds SET owner = $2, claims = $3 WHERE name = $1";
+    /// Writes only under the latest claim.
+    refund_attempted = "
+        UPDATE refunds SET generation = $3, cause = $4, attempts = attempts + 1,
+            owner = CASE WHEN $5 THEN NULL ELSE owner END, changed_at = clock_timestamp()
+        WHERE name = $1 AND claims = $2 AND state = 'processing'";
+    refund_settled = "
+        UPDATE refunds SET state = $3, provider = $4, cause = $5, owner = NULL,
+            changed_at = clock_timestamp()
+        WHERE name = $1 AND claims = $2 AND state = 'processing'";
+
+    new_event = "
+        INSERT INTO events (name, label, kind, subject)
+        SELECT $1, label, $3, $4 FROM sagas WHERE name = $2 AND label IS NOT NULL
+        ON CONFLICT (name) DO NOTHING";
+    unplanned = "
+        SELECT number, name, label, kind, subject, (extract(epoch FROM at) * 1000)::bigint
+        FROM events WHERE NOT planned ORDER BY number LIMIT $1";
+    planned = "UPDATE events SET planned = true WHERE number = $1 AND NOT planned";
+    new_delivery = "
+        INSERT INTO deliveries (event, label, endpoint, body)
+        SELECT number, label, $2, $3 FROM events WHERE number = $1";
+    /// Deliveries that another process claims at this moment are left out, and not waited for.
+    claim_deliveries = deliveries!(
+        "WITH due AS (
+            SELECT number FROM deliveries WHERE state = 'pending' AND due_at <= clock_timestamp()
+            ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+        )
+        UPDATE deliveries d SET claims = claims + 1,
+            due_at = clock_timestamp() + $2::bigint * interval '1 millisecond'
+        FROM due, events e WHERE d.number = due.number AND e.number = d.event RETURNING",
+        ""
+    );
+    deliveries = deliveries!(
+        "SELECT",
+        "FROM deliveries d JOIN events e ON e.number = d.event
+        WHERE ($1::text IS NULL OR d.label = $1) AND ($2::text IS NULL OR d.state = $2)
+            AND ($3::bigint IS NULL OR d.number < $3)
+        ORDER BY d.number DESC LIMIT $4"
+    );
+    /// Writes only under the latest claim.
+    delivery_ended = "
+        UPDATE deliveries SET state = $3, cause = $4, attempts = attempts + $6,
+            due_at = clock_timestamp() + $5::bigint * interval '1 millisecond',
+            changed_at = clock_timestamp()
+        WHERE number = $1 AND claims = $2 AND state = 'pending'";
+    /// Raises the number of claims, so that the end of an attempt that is under way writes nothing.
+    replay = "
+        UPDATE deliveries SET state = 'pending', attempts = 0, cause = NULL, claims = claims + 1,
+            due_at = clock_timestamp(), changed_at = clock_timestamp()
+        WHERE number = $1 AND ($2::text IS NULL OR label = $2)";
+
+    arrival = "
+        INSERT INTO inbox (name, kind, detail) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING";
+    unhandled = "
+        SELECT number, name, kind, detail, attempts FROM inbox
+        WHERE outcome IS NULL ORDER BY number LIMIT $1";
+    arrival_handled = "
+        UPDATE inbox SET outcome = $2, cause = NULL WHERE number = $1 AND outcome IS NULL";
+    arrival_failed = "
+        UPDATE inbox SET attempts = attempts + 1, cause = $2 WHERE number = $1 AND outcome IS NULL";
+    payment_of_intent = "SELECT number, payment FROM payments WHERE intent = $1";
+    /// A report that is older than the last one changes nothing, and nothing changes a closed dispute.
+    new_dispute = "
+        INSERT INTO disputes (name, payment, minor, currency, reason, status, is_closed, as_of)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+        ON CONFLICT (name) DO UPDATE SET minor = excluded.minor, reason = excluded.reason,
+            status = excluded.status, is_closed = excluded.is_closed, as_of = excluded.as_of,
+            changed_at = clock_timestamp()
+        WHERE NOT disputes.is_closed AND disputes.status <> excluded.status
+            AND (excluded.is_closed OR excluded.as_of >= disputes.as_of)";
+    disputes_of = disputes!("WHERE p.payment = $1 ORDER BY d.number");
+    dispute = disputes!("WHERE d.name = $1");
+    refund_failed_late = "
+        UPDATE refunds SET state = 'failed', cause = $2, changed_at = clock_timestamp()
+        WHERE name = $1 AND state = 'succeeded'";
 }
 
 /// The parts of a check: one that fails ends at its savepoint, and the transaction goes on.
@@ -305,6 +518,13 @@ pub(super) const EVERY_ROW: &str = "
         coalesce(p.email, '')
     FROM payments p ORDER BY p.number";
 
+pub(super) const HAS_REFUNDS: &str = "SELECT to_regclass('refunds') IS NOT NULL";
+pub(super) const EVERY_REFUND: &str = "
+    SELECT p.payment, coalesce(p.minor, 0), p.status,
+        coalesce(sum(r.minor) FILTER (WHERE r.state <> 'failed'), 0)::bigint
+    FROM refunds r JOIN payments p ON p.number = r.payment
+    GROUP BY p.number, p.payment, p.minor, p.status";
+
 pub(super) const HAS_CHECKSUMS: &str = "SELECT current_setting('data_checksums') = 'on'";
 /// Whether the extension is there, and this account may call its functions.
 pub(super) const HAS_AMCHECK: &str = "
@@ -317,11 +537,15 @@ pub(super) const INDEXES: &str = "
     SELECT c.oid, c.relname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
         JOIN pg_class t ON t.oid = i.indrelid JOIN pg_am a ON a.oid = c.relam
     WHERE t.relnamespace = current_schema()::regnamespace AND a.amname = 'btree'
-        AND t.relname IN ('sagas', 'journal', 'payments', 'outbox') ORDER BY c.relname";
+        AND t.relname IN ('sagas', 'journal', 'payments', 'outbox', 'refunds', 'events', 'deliveries',
+            'inbox', 'disputes')
+    ORDER BY c.relname";
 pub(super) const TABLES_TO_CHECK: &str = "
     SELECT oid, relname::text FROM pg_class
     WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
-        AND relname IN ('sagas', 'journal', 'payments', 'outbox') ORDER BY relname";
+        AND relname IN ('sagas', 'journal', 'payments', 'outbox', 'refunds', 'events', 'deliveries',
+            'inbox', 'disputes')
+    ORDER BY relname";
 /// Checks the order of an index, and that it has every row of its table.
 pub(super) const CHECK_INDEX: &str = "SELECT bt_index_check($1::oid, true)";
 pub(super) const CHECK_TABLE: &str = "SELECT msg FROM verify_heapam($1::oid)";

@@ -61,6 +61,24 @@ impl Reconciler {
         Ok(report)
     }
 
+    /// Compares one intent, of which the provider has reported a change.
+    ///
+    /// No decision depends on `reported` beyond the payment and the intent that it names: it may be out of
+    /// date. If the payment's saga has not ended, the report counts it, and nothing is done.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Cancellation
+    ///
+    /// As [`run`](Self::run).
+    pub async fn compare(&self, reported: Intent) -> Result<Report, ReconcileError> {
+        let mut report = Report { intents: 1, ..Report::default() };
+        self.intent(reported, &mut report, &mut HashSet::new()).await?;
+        Ok(report)
+    }
+
     /// Compares one intent of the list.
     async fn intent(
         &self,
@@ -201,6 +219,14 @@ impl Reconciler {
         // An intent with this name may belong to another payment: the provider may have lost its
         // data, or another store may use the account.
         let found = found.filter(|intent| intent.payment == payment);
+        let is_refunded = found.as_ref().is_some_and(|intent| intent.refunded);
+        if is_refunded {
+            // By its merchant, in parts or at once.
+            let refunded = self.sides.books.refunded(payment.clone()).await?;
+            if refunded == booked.row.amount.minor() {
+                return Ok(());
+            }
+        }
         let discrepancy = match &found {
             Some(intent) if is_charged(intent) && intent.amount == booked.row.amount => {
                 return Ok(());

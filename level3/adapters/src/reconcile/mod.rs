@@ -11,7 +11,7 @@
 //! | paid | charged | completed | nothing: they agree |
 //! | paid | charged | missing | recorded |
 //! | paid | charged | another intent's | refunded |
-//! | paid | not charged, or refunded | completed | reported |
+//! | paid | not charged, or refunded | completed | reported, unless its merchant has asked for the refunds |
 //! | undone | charged | any | refunded, and the row voided |
 //! | paid or undone | open | not this one's | cancelled |
 //! | nothing | charged | | reported; refunded if [`ReconcileConfig::refund_unknown`] says so |

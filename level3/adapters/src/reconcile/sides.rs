@@ -6,7 +6,7 @@ use futures::FutureExt as _;
 use level3_domain::ids::{IntentId, PaymentId};
 use level3_domain::provider::Row;
 
-use crate::sql::{Asked, BookedRow, Store};
+use crate::sql::{Asked, BookedRow, RefundState, Store};
 
 /// The part of a row that is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,9 @@ pub trait Books: Send + Sync {
     /// Returns the rows in the order in which they were written, from the one after number `after`
     /// (0 for the first), `most` at most.
     fn rows(&self, after: u64, most: usize) -> Asked<'_, Vec<Booked>>;
+    /// Returns the sum of the refunds that merchants have asked for and that have not failed, in minor
+    /// units.
+    fn refunded(&self, payment: PaymentId) -> Asked<'_, i64>;
 }
 
 impl<S: Store + ?Sized> Books for S {
@@ -43,5 +46,15 @@ impl<S: Store + ?Sized> Books for S {
     fn rows(&self, after: u64, most: usize) -> Asked<'_, Vec<Booked>> {
         let rows = Store::rows(self, after, most);
         async move { Ok(rows.await?.into_iter().map(Booked::from).collect()) }.boxed()
+    }
+
+    fn refunded(&self, payment: PaymentId) -> Asked<'_, i64> {
+        let refunds = self.refunds_of(payment);
+        async move {
+            let refunds = refunds.await?;
+            let given = refunds.iter().filter(|refund| refund.state != RefundState::Failed);
+            Ok(given.map(|refund| refund.amount.minor()).sum())
+        }
+        .boxed()
     }
 }

@@ -220,6 +220,20 @@ impl Checker {
     }
 }
 
+impl Checker {
+    /// Checks the refunds of one payment: its name, its amount, its status, and the sum of its refunds
+    /// that have not failed.
+    pub(crate) fn refunds<R: Columns>(&mut self, row: &R) -> Result<(), R::Fault> {
+        let (name, charged, given) = (row.text(0)?, row.number(1)?, row.number(3)?);
+        if row.text(2)? != "completed" {
+            self.fault(&name, "it has refunds, and its row was voided");
+        } else if given > charged {
+            self.fault(&name, format!("its refunds of {given} exceed its charge of {charged}"));
+        }
+        Ok(())
+    }
+}
+
 /// Derives the name that a payment has in this store. `None` for a saga of another kind.
 fn own_name(store: &StoreId, name: &str, state: &Payload) -> Option<String> {
     let run = name.strip_prefix("pay_")?.rsplit_once('_')?.1.parse().ok()?;

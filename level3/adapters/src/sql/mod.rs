@@ -10,6 +10,9 @@
 //! | `sagas` | each saga: its owner, its epoch, its status, its label if it has one | unique name |
 //! | `journal` | the records of a saga, one row for each batch | key (saga, seq) |
 //! | `payments` | the ledger's rows, and a tombstone for each payment that was voided before it had one | unique payment, transaction, intent |
+//! | `refunds` | the refunds that merchants ask for, each with the instance that has claimed it | unique name |
+//! | `events`, `deliveries` | what merchants are notified of, and each notification | unique name; unique event and endpoint |
+//! | `inbox`, `disputes` | what the provider reports by itself, and the disputes among it | unique name |
 //! | `outbox` | receipts that are still to be sent, each with the instance that has claimed it | key payment |
 //! | `instances` | a number for each process that has the store open | key id; in PostgreSQL a sequence |
 //! | `store` | the store's identity | one row |
@@ -51,9 +54,12 @@
 mod check;
 mod claim;
 mod error;
+mod events;
 mod failures;
+mod inbox;
 mod lease;
 mod log;
+mod refunds;
 mod row;
 mod slot;
 mod view;
@@ -63,7 +69,16 @@ use futures::future::BoxFuture;
 pub use check::{Checked, StoreFault};
 pub use claim::{ReceiptClaim, ReceiptClaims};
 pub use error::StoreError;
+pub use events::{
+    Delivery, DeliveryEnd, DeliveryQuery, DeliveryState, DeliveryTurn, EventBook, EventNote,
+    EventRow, NewDelivery,
+};
+pub use inbox::{Arrival, DISPUTE_EVENT, Dispute, DisputeRow, Inbox, NewArrival};
 pub use lease::DEFAULT_LEASE;
+pub use refunds::{
+    NewRefund, RefundBegun, RefundBook, RefundClaim, RefundOutcome, RefundRefusal, RefundRow,
+    RefundState, RefundTurn,
+};
 pub use view::{
     BookedRow, Counts, DeadLetter, Entry, LabelQuery, Labelled, LedgerNote, Shown, UnixMillis,
     Written,
@@ -71,9 +86,12 @@ pub use view::{
 
 pub(crate) use check::Checker;
 pub(crate) use claim::{OutboxEntry, decide};
+pub(crate) use events::{Ended, delivery_row, event_row, millis};
 pub(crate) use failures::Failures;
+pub(crate) use inbox::{arrival_row, dispute_event, dispute_row};
 pub(crate) use lease::{Mark, Turn, Watch};
 pub(crate) use log::{decode, encode, note, saga_kind, standing_after};
+pub(crate) use refunds::{Charged, Claimable, amount as refund_amount, claim_number, refund_row};
 pub(crate) use row::{
     Columns, add_count, booked_row, failed_receipt, journal_entry, labelled, shown,
 };
@@ -91,7 +109,7 @@ pub type Asked<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 ///
 /// Everything that is written is on disk before its future is ready. Dropping the future of a write
 /// leaves the write under way: its outcome is unknown, as with any other lost answer.
-pub trait Store: Journal + Ledger + ReceiptClaims {
+pub trait Store: Journal + Ledger + ReceiptClaims + RefundBook + EventBook + Inbox {
     /// Returns the place of the store, for messages: a path, or a server and a database, without a
     /// password.
     fn place(&self) -> &str;
@@ -175,6 +193,11 @@ pub(crate) fn transaction_of(payment: &PaymentId) -> Result<TransactionId, Store
     let name = payment.as_str();
     let name = format!("txn_{}", name.strip_prefix("pay_").unwrap_or(name));
     TransactionId::new(name).map_err(|why| StoreError::unreadable("transaction", why))
+}
+
+/// Converts a number of the store to the integer type of both databases.
+pub(crate) fn number_of(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Converts a number of rows to the integer type of both databases.

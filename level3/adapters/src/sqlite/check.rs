@@ -4,7 +4,9 @@ use level3_domain::journal::StoreId;
 use rusqlite::Connection;
 
 use super::fault::Fault;
-use super::statements::{EVERY_ENTRY, EVERY_ROW, FOREIGN_KEYS, INTEGRITY};
+use super::statements::{
+    EVERY_ENTRY, EVERY_REFUND, EVERY_ROW, FOREIGN_KEYS, HAS_REFUNDS, INTEGRITY,
+};
 use crate::sql::{Checked, Checker};
 
 /// Checks the structure of the file, and reads every record and row. Within a transaction.
@@ -16,6 +18,11 @@ pub(super) fn check(db: &Connection, store: StoreId) -> Result<Checked, Fault> {
     settle(&mut checker, "journal", outcome);
     let outcome = each(db, EVERY_ROW, |row| checker.row(row));
     settle(&mut checker, "payments", outcome);
+    // A file of an earlier version has no refunds.
+    if db.prepare(HAS_REFUNDS)?.exists(())? {
+        let outcome = each(db, EVERY_REFUND, |row| checker.refunds(row));
+        settle(&mut checker, "refunds", outcome);
+    }
     Ok(checker.end())
 }
 

@@ -13,14 +13,17 @@
 
 mod backup;
 mod check;
+mod events;
 mod fault;
 mod file;
+mod inbox;
 mod journal;
 mod ledger;
 mod presence;
 mod queries;
 mod raw;
 mod reader;
+mod refunds;
 mod setup;
 mod statements;
 mod writer;
@@ -39,6 +42,7 @@ use level3_domain::journal::{
 };
 use level3_domain::nonzero;
 use level3_domain::provider::{CallFuture, Ledger, NewRow, PendingReceipt, ProviderError, Row};
+use level3_domain::refund::RefundId;
 
 pub use self::backup::BackupError;
 pub use self::reader::SqliteReader;
@@ -47,8 +51,11 @@ use self::fault::Fault;
 use self::presence::Presence;
 use self::writer::Writer;
 use super::sql::{
-    Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, LabelQuery, Labelled, ReceiptClaim,
-    ReceiptClaims, Shown, Store, StoreError, Watch, encode, limit, saga_kind, standing_after,
+    Arrival, Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, Delivery, DeliveryEnd,
+    DeliveryQuery, DeliveryTurn, Dispute, DisputeRow, EventBook, EventNote, EventRow, Inbox,
+    LabelQuery, Labelled, NewArrival, NewDelivery, NewRefund, ReceiptClaim, ReceiptClaims,
+    RefundBegun, RefundBook, RefundClaim, RefundOutcome, RefundRow, RefundTurn, Shown, Store,
+    StoreError, Watch, encode, limit, millis, number_of, saga_kind, standing_after,
 };
 
 /// The options of a store in a file.
@@ -76,6 +83,7 @@ pub struct SqliteStore {
     writer: Arc<Writer>,
     watch: Arc<Watch>,
     receipts: Arc<Watch>,
+    refunds: Arc<Watch>,
     presence: Arc<Presence>,
     identity: StoreId,
 }
@@ -134,8 +142,8 @@ impl SqliteStore {
         let writer = Writer::start(db, file, place, options.group.get(), move |db| mine.leave(&db))
             .map_err(|_| failed)?;
         let watch = || Arc::new(Watch::new(options.lease));
-        let (watch, receipts) = (watch(), watch());
-        Ok(Self { writer: Arc::new(writer), watch, receipts, presence, identity })
+        let (watch, receipts, refunds) = (watch(), watch(), watch());
+        Ok(Self { writer: Arc::new(writer), watch, receipts, refunds, presence, identity })
     }
 
     /// Finishes the operations that were begun before, and closes the file. Later operations,
@@ -169,6 +177,116 @@ impl SqliteStore {
     }
 }
 
+impl SqliteStore {
+    fn add(
+        &self,
+        lease: &Lease,
+        records: &[Record],
+        note: Option<EventNote>,
+    ) -> JournalFuture<'_, ()> {
+        // No store returns an epoch that is too large for this.
+        let epoch = number_of(lease.epoch);
+        let saga = lease.saga.clone();
+        let stands = standing_after(records);
+        let body = match encode(records) {
+            Ok(body) => body,
+            Err(error) => return std::future::ready(Err(error.into())).boxed(),
+        };
+        let written = self.writer.submit(move |db| {
+            let is_written = journal::append(db, saga.as_str(), epoch, &body, stands)?;
+            if let (true, Some(note)) = (is_written, &note) {
+                events::note(db, note)?;
+            }
+            Ok(is_written)
+        });
+        async move { if written.await? { Ok(()) } else { Err(JournalError::Fenced) } }.boxed()
+    }
+}
+
+impl EventBook for SqliteStore {
+    fn append_noted(
+        &self,
+        lease: &Lease,
+        records: Vec<Record>,
+        note: EventNote,
+    ) -> JournalFuture<'_, ()> {
+        self.add(lease, &records, Some(note))
+    }
+
+    fn unplanned(&self, most: usize) -> Asked<'_, Vec<EventRow>> {
+        let most = limit(most);
+        self.writer.submit(move |db| events::unplanned(db, most)).boxed()
+    }
+
+    fn plan(&self, event: u64, deliveries: Vec<NewDelivery>) -> Asked<'_, ()> {
+        let event = number_of(event);
+        self.writer.submit(move |db| events::plan(db, event, &deliveries)).boxed()
+    }
+
+    fn claim_deliveries(&self, most: usize, time: Duration) -> Asked<'_, Vec<DeliveryTurn>> {
+        let (most, time) = (limit(most), millis(time));
+        self.writer.submit(move |db| events::claim(db, most, time)).boxed()
+    }
+
+    fn delivery_ended(&self, turn: &DeliveryTurn, end: DeliveryEnd) -> Asked<'_, bool> {
+        let (turn, end) = (turn.clone(), end.into());
+        self.writer.submit(move |db| events::ended(db, &turn, &end)).boxed()
+    }
+
+    fn deliveries(&self, query: DeliveryQuery) -> Asked<'_, Vec<Delivery>> {
+        self.writer.submit(move |db| events::list(db, &query)).boxed()
+    }
+
+    fn replay(&self, number: u64, label: Option<String>) -> Asked<'_, bool> {
+        let number = number_of(number);
+        self.writer.submit(move |db| events::replay(db, number, label.as_deref())).boxed()
+    }
+}
+
+impl Inbox for SqliteStore {
+    fn take_in(&self, arrival: NewArrival) -> Asked<'_, bool> {
+        self.writer.submit(move |db| inbox::take_in(db, &arrival)).boxed()
+    }
+
+    fn unhandled(&self, most: usize) -> Asked<'_, Vec<Arrival>> {
+        let most = limit(most);
+        self.writer.submit(move |db| inbox::unhandled(db, most)).boxed()
+    }
+
+    fn arrival_handled(&self, number: u64, outcome: String) -> Asked<'_, ()> {
+        let number = number_of(number);
+        self.writer.submit(move |db| inbox::handled(db, number, &outcome)).boxed()
+    }
+
+    fn arrival_failed(&self, number: u64, cause: String) -> Asked<'_, ()> {
+        let number = number_of(number);
+        self.writer.submit(move |db| inbox::failed(db, number, &cause)).boxed()
+    }
+
+    fn record_dispute(&self, dispute: Dispute, event: String) -> Asked<'_, Option<PaymentId>> {
+        self.writer.submit(move |db| inbox::record_dispute(db, &dispute, &event)).boxed()
+    }
+
+    fn disputes_of(&self, payment: PaymentId) -> Asked<'_, Vec<DisputeRow>> {
+        self.writer.submit(move |db| inbox::disputes_of(db, &payment)).boxed()
+    }
+
+    fn dispute(&self, id: String) -> Asked<'_, Option<DisputeRow>> {
+        self.writer.submit(move |db| inbox::dispute(db, &id)).boxed()
+    }
+
+    fn refund_failed_late(
+        &self,
+        refund: RefundId,
+        cause: String,
+        note: EventNote,
+    ) -> Asked<'_, bool> {
+        self.writer
+            .submit(move |db| inbox::refund_failed_late(db, refund.as_str(), &cause, &note))
+            .boxed()
+    }
+}
+
 impl Journal for SqliteStore {
     fn store_id(&self) -> StoreId {
         self.identity.clone()
@@ -179,17 +297,7 @@ impl Journal for SqliteStore {
     }
 
     fn append(&self, lease: &Lease, records: Vec<Record>) -> JournalFuture<'_, ()> {
-        // No store returns an epoch that is too large for this.
-        let epoch = i64::try_from(lease.epoch).unwrap_or(i64::MAX);
-        let saga = lease.saga.clone();
-        let stands = standing_after(&records);
-        let body = match encode(&records) {
-            Ok(body) => body,
-            Err(error) => return std::future::ready(Err(error.into())).boxed(),
-        };
-        let written =
-            self.writer.submit(move |db| journal::append(db, saga.as_str(), epoch, &body, stands));
-        async move { if written.await? { Ok(()) } else { Err(JournalError::Fenced) } }.boxed()
+        self.add(lease, &records, None)
     }
 
     fn claim(&self, saga: SagaId) -> JournalFuture<'_, Claimed> {
@@ -243,6 +351,62 @@ impl ReceiptClaims for SqliteStore {
         self.writer
             .submit(move |db| ledger::release_receipt(db, me, transaction.as_str(), in_doubt))
             .boxed()
+    }
+}
+
+impl RefundBook for SqliteStore {
+    fn begin_refund(&self, new: NewRefund) -> Asked<'_, RefundBegun> {
+        let me = self.presence.id();
+        self.writer.submit(move |db| refunds::begin(db, me, &new)).boxed()
+    }
+
+    fn claim_refund(&self, refund: RefundId) -> Asked<'_, RefundClaim> {
+        let (watch, me) = (Arc::clone(&self.refunds), Arc::clone(&self.presence));
+        self.writer.submit(move |db| refunds::claim(db, &watch, &me, &refund)).boxed()
+    }
+
+    fn refund_attempted(
+        &self,
+        turn: &RefundTurn,
+        generation: u32,
+        cause: String,
+        release: bool,
+    ) -> Asked<'_, bool> {
+        let turn = turn.clone();
+        self.writer
+            .submit(move |db| refunds::attempted(db, &turn, generation, &cause, release))
+            .boxed()
+    }
+
+    fn settle_refund(
+        &self,
+        turn: &RefundTurn,
+        outcome: RefundOutcome,
+        note: Option<EventNote>,
+    ) -> Asked<'_, bool> {
+        let turn = turn.clone();
+        self.writer
+            .submit(move |db| {
+                let is_written = refunds::settle(db, &turn, &outcome)?;
+                if let (true, Some(note)) = (is_written, &note) {
+                    events::note(db, note)?;
+                }
+                Ok(is_written)
+            })
+            .boxed()
+    }
+
+    fn refund(&self, refund: RefundId) -> Asked<'_, Option<RefundRow>> {
+        self.writer.submit(move |db| refunds::show(db, &refund)).boxed()
+    }
+
+    fn refunds_of(&self, payment: PaymentId) -> Asked<'_, Vec<RefundRow>> {
+        self.writer.submit(move |db| refunds::of(db, &payment)).boxed()
+    }
+
+    fn open_refunds(&self, most: usize) -> Asked<'_, Vec<RefundId>> {
+        let most = limit(most);
+        self.writer.submit(move |db| refunds::open(db, most)).boxed()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The statements for SQLite.
 
 /// The schema, one text for each version.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
 
 /// `sagas.number` and `payments.number` count up, so that entries of the same group lie on the same
 /// pages. The names are hashes: with them as keys of `journal` and `outbox`, each of 64 payments in
@@ -71,6 +71,88 @@ const V4: &str = "
     ALTER TABLE outbox ADD COLUMN claims INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE outbox ADD COLUMN in_doubt INTEGER NOT NULL DEFAULT 0;
     UPDATE outbox SET in_doubt = 1;
+";
+
+/// Adds the refunds that merchants ask for.
+const V5: &str = "
+    CREATE TABLE refunds (
+        number      INTEGER PRIMARY KEY,
+        name        TEXT NOT NULL UNIQUE,
+        payment     INTEGER NOT NULL REFERENCES payments (number),
+        asked       INTEGER CHECK (asked > 0),
+        minor       INTEGER NOT NULL CHECK (minor > 0),
+        state       TEXT NOT NULL CHECK (state IN ('processing', 'succeeded', 'failed')),
+        generation  INTEGER NOT NULL DEFAULT 0,
+        attempts    INTEGER NOT NULL DEFAULT 0,
+        owner       INTEGER,
+        claims      INTEGER NOT NULL DEFAULT 1,
+        provider    TEXT,
+        cause       TEXT,
+        begun_at    INTEGER NOT NULL,
+        changed_at  INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX refunds_of_payment ON refunds (payment, number);
+    CREATE INDEX refunds_open ON refunds (number) WHERE state = 'processing';
+";
+
+/// Adds what merchants are notified of.
+const V6: &str = "
+    CREATE TABLE events (
+        number      INTEGER PRIMARY KEY,
+        name        TEXT NOT NULL UNIQUE,
+        label       TEXT NOT NULL,
+        kind        TEXT NOT NULL,
+        subject     TEXT NOT NULL,
+        planned     INTEGER NOT NULL DEFAULT 0,
+        at          INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX events_unplanned ON events (number) WHERE planned = 0;
+    CREATE TABLE deliveries (
+        number      INTEGER PRIMARY KEY,
+        event       INTEGER NOT NULL REFERENCES events (number),
+        label       TEXT NOT NULL,
+        endpoint    TEXT NOT NULL,
+        body        TEXT NOT NULL,
+        state       TEXT NOT NULL DEFAULT 'pending'
+            CHECK (state IN ('pending', 'delivered', 'dead')),
+        attempts    INTEGER NOT NULL DEFAULT 0,
+        claims      INTEGER NOT NULL DEFAULT 0,
+        cause       TEXT,
+        due_at      INTEGER NOT NULL,
+        changed_at  INTEGER NOT NULL,
+        UNIQUE (event, endpoint)
+    ) STRICT;
+    CREATE INDEX deliveries_due ON deliveries (due_at) WHERE state = 'pending';
+    CREATE INDEX deliveries_dead ON deliveries (number) WHERE state = 'dead';
+    CREATE INDEX deliveries_labelled ON deliveries (label, number);
+";
+
+/// Adds what the provider reports by itself.
+const V7: &str = "
+    CREATE TABLE inbox (
+        number      INTEGER PRIMARY KEY,
+        name        TEXT NOT NULL UNIQUE,
+        kind        TEXT NOT NULL,
+        detail      TEXT NOT NULL,
+        attempts    INTEGER NOT NULL DEFAULT 0,
+        outcome     TEXT,
+        cause       TEXT,
+        received_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX inbox_unhandled ON inbox (number) WHERE outcome IS NULL;
+    CREATE TABLE disputes (
+        number      INTEGER PRIMARY KEY,
+        name        TEXT NOT NULL UNIQUE,
+        payment     INTEGER NOT NULL REFERENCES payments (number),
+        minor       INTEGER NOT NULL CHECK (minor > 0),
+        currency    TEXT NOT NULL,
+        reason      TEXT NOT NULL,
+        status      TEXT NOT NULL,
+        is_closed   INTEGER NOT NULL,
+        as_of       INTEGER NOT NULL,
+        changed_at  INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX disputes_of_payment ON disputes (payment, number);
 ";
 
 pub(super) const IDENTITY: &str = "SELECT identity FROM store";
@@ -199,6 +281,141 @@ pub(super) const COUNTS: &str = "
     UNION ALL SELECT 'receipts', count(*) FROM outbox
     UNION ALL SELECT 'receipts in doubt', count(*) FROM outbox WHERE in_doubt";
 
+/// A macro and not a constant: `concat!` takes literals only.
+macro_rules! refunds {
+    ($rest:literal) => {
+        concat!(
+            "SELECT r.name, p.payment, p.intent, coalesce(r.asked, 0), r.minor, p.currency, r.state, r.generation,
+        r.attempts, coalesce(r.provider, ''), coalesce(r.cause, ''), 
+        r.begun_at, r.changed_at, coalesce(r.owner, -1), r.claims
+    FROM refunds r JOIN payments p ON p.number = r.payment ",
+            $rest
+        )
+    };
+}
+
+pub(super) const REFUND: &str = refunds!("WHERE r.name = ?1");
+pub(super) const REFUNDS_OF: &str = refunds!("WHERE p.payment = ?1 ORDER BY r.number");
+pub(super) const OPEN_REFUNDS: &str = "
+    SELECT name FROM refunds WHERE state = 'processing' ORDER BY number LIMIT ?1";
+pub(super) const CHARGED: &str = "
+    SELECT number, status = 'completed', coalesce(minor, 0),
+        (SELECT coalesce(sum(minor), 0) FROM refunds
+            WHERE payment = payments.number AND state <> 'failed')
+    FROM payments WHERE payment = ?1";
+pub(super) const NEW_REFUND: &str = "
+    INSERT INTO refunds (name, payment, asked, minor, state, owner, begun_at, changed_at)
+    VALUES (?1, ?2, ?3, ?4, 'processing', ?5,
+        CAST(unixepoch('subsec') * 1000 AS INTEGER), CAST(unixepoch('subsec') * 1000 AS INTEGER))";
+pub(super) const REFUND_CLAIMED: &str = "
+    UPDATE refunds SET owner = ?2, claims = ?3 WHERE name = ?1";
+/// Writes only under the latest claim.
+pub(super) const REFUND_ATTEMPTED: &str = "
+    UPDATE refunds SET generation = ?3, cause = ?4, attempts = attempts + 1,
+        owner = CASE WHEN ?5 THEN NULL ELSE owner END,
+        changed_at = CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    WHERE name = ?1 AND claims = ?2 AND state = 'processing'";
+pub(super) const REFUND_SETTLED: &str = "
+    UPDATE refunds SET state = ?3, provider = ?4, cause = ?5, owner = NULL,
+        changed_at = CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    WHERE name = ?1 AND claims = ?2 AND state = 'processing'";
+
+pub(super) const NEW_EVENT: &str = "
+    INSERT INTO events (name, label, kind, subject, at)
+    SELECT ?1, label, ?3, ?4, CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    FROM sagas WHERE name = ?2 AND label IS NOT NULL
+    ON CONFLICT (name) DO NOTHING";
+pub(super) const UNPLANNED: &str = "
+    SELECT number, name, label, kind, subject, at FROM events
+    WHERE planned = 0 ORDER BY number LIMIT ?1";
+pub(super) const PLANNED: &str = "UPDATE events SET planned = 1 WHERE number = ?1 AND planned = 0";
+pub(super) const NEW_DELIVERY: &str = "
+    INSERT INTO deliveries (event, label, endpoint, body, due_at, changed_at)
+    SELECT number, label, ?2, ?3, CAST(unixepoch('subsec') * 1000 AS INTEGER),
+        CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    FROM events WHERE number = ?1";
+
+/// A macro and not a constant: `concat!` takes literals only.
+macro_rules! deliveries {
+    ($rest:literal) => {
+        concat!(
+            "SELECT d.number, e.name, d.label, d.endpoint, d.body, d.state, d.attempts, coalesce(d.cause, ''),
+        d.due_at, d.changed_at, d.claims
+    FROM deliveries d JOIN events e ON e.number = d.event ",
+            $rest
+        )
+    };
+}
+
+pub(super) const DUE: &str = deliveries!(
+    "WHERE d.state = 'pending' AND d.due_at <= CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    ORDER BY d.due_at LIMIT ?1"
+);
+pub(super) const DELIVERIES: &str = deliveries!(
+    "WHERE (?1 IS NULL OR d.label = ?1) AND (?2 IS NULL OR d.state = ?2)
+        AND (?3 IS NULL OR d.number < ?3)
+    ORDER BY d.number DESC LIMIT ?4"
+);
+pub(super) const DELIVERY_CLAIMED: &str = "
+    UPDATE deliveries SET claims = ?2,
+        due_at = CAST(unixepoch('subsec') * 1000 AS INTEGER) + ?3
+    WHERE number = ?1";
+/// Writes only under the latest claim.
+pub(super) const DELIVERY_ENDED: &str = "
+    UPDATE deliveries SET state = ?3, cause = ?4, attempts = attempts + ?6,
+        due_at = CAST(unixepoch('subsec') * 1000 AS INTEGER) + ?5,
+        changed_at = CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    WHERE number = ?1 AND claims = ?2 AND state = 'pending'";
+/// Raises the number of claims, so that the end of an attempt that is under way writes nothing.
+pub(super) const REPLAY: &str = "
+    UPDATE deliveries SET state = 'pending', attempts = 0, cause = NULL, claims = claims + 1,
+        due_at = CAST(unixepoch('subsec') * 1000 AS INTEGER),
+        changed_at = CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    WHERE number = ?1 AND (?2 IS NULL OR label = ?2)";
+
+pub(super) const ARRIVAL: &str = "
+    INSERT INTO inbox (name, kind, detail, received_at)
+    VALUES (?1, ?2, ?3, CAST(unixepoch('subsec') * 1000 AS INTEGER))
+    ON CONFLICT (name) DO NOTHING";
+pub(super) const UNHANDLED: &str = "
+    SELECT number, name, kind, detail, attempts FROM inbox
+    WHERE outcome IS NULL ORDER BY number LIMIT ?1";
+pub(super) const ARRIVAL_HANDLED: &str = "
+    UPDATE inbox SET outcome = ?2, cause = NULL WHERE number = ?1 AND outcome IS NULL";
+pub(super) const ARRIVAL_FAILED: &str = "
+    UPDATE inbox SET attempts = attempts + 1, cause = ?2 WHERE number = ?1 AND outcome IS NULL";
+pub(super) const PAYMENT_OF_INTENT: &str = "
+    SELECT number, payment FROM payments WHERE intent = ?1";
+/// A report that is older than the last one changes nothing, and nothing changes a closed dispute.
+pub(super) const NEW_DISPUTE: &str = "
+    INSERT INTO disputes
+        (name, payment, minor, currency, reason, status, is_closed, as_of, changed_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, CAST(unixepoch('subsec') * 1000 AS INTEGER))
+    ON CONFLICT (name) DO UPDATE SET minor = excluded.minor, reason = excluded.reason,
+        status = excluded.status, is_closed = excluded.is_closed, as_of = excluded.as_of,
+        changed_at = excluded.changed_at
+    WHERE NOT disputes.is_closed AND disputes.status <> excluded.status
+        AND (excluded.is_closed OR excluded.as_of >= disputes.as_of)";
+
+/// A macro and not a constant: `concat!` takes literals only.
+macro_rules! disputes {
+    ($rest:literal) => {
+        concat!(
+            "SELECT d.name, p.payment, p.intent, d.minor, d.currency, d.reason, d.status, d.is_closed, d.as_of,
+        d.changed_at
+    FROM disputes d JOIN payments p ON p.number = d.payment ",
+            $rest
+        )
+    };
+}
+
+pub(super) const DISPUTES_OF: &str = disputes!("WHERE p.payment = ?1 ORDER BY d.number");
+pub(super) const DISPUTE: &str = disputes!("WHERE d.name = ?1");
+pub(super) const REFUND_FAILED_LATE: &str = "
+    UPDATE refunds SET state = 'failed', cause = ?2,
+        changed_at = CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    WHERE name = ?1 AND state = 'succeeded'";
+
 /// The statements that use every table and every column.
 pub(super) const WRITES: &[&str] = &[
     OPEN,
@@ -212,6 +429,21 @@ pub(super) const WRITES: &[&str] = &[
     RECEIPT_FAILED,
     CLAIM_RECEIPT,
     RELEASE_RECEIPT,
+    NEW_REFUND,
+    REFUND_CLAIMED,
+    REFUND_ATTEMPTED,
+    REFUND_SETTLED,
+    NEW_EVENT,
+    PLANNED,
+    NEW_DELIVERY,
+    DELIVERY_CLAIMED,
+    DELIVERY_ENDED,
+    REPLAY,
+    ARRIVAL,
+    ARRIVAL_HANDLED,
+    ARRIVAL_FAILED,
+    NEW_DISPUTE,
+    REFUND_FAILED_LATE,
     END_INSTANCE,
 ];
 
@@ -229,3 +461,8 @@ pub(super) const EVERY_ROW: &str = "
         EXISTS (SELECT 1 FROM sagas WHERE name = p.payment),
         EXISTS (SELECT 1 FROM outbox WHERE payment = p.number), coalesce(p.email, '')
     FROM payments p ORDER BY p.number";
+pub(super) const HAS_REFUNDS: &str = "SELECT 1 FROM sqlite_schema WHERE name = 'refunds'";
+pub(super) const EVERY_REFUND: &str = "
+    SELECT p.payment, coalesce(p.minor, 0), p.status,
+        sum(CASE WHEN r.state <> 'failed' THEN r.minor ELSE 0 END)
+    FROM refunds r JOIN payments p ON p.number = r.payment GROUP BY p.number";

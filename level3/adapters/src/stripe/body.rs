@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use level3_domain::ids::{IntentId, PaymentId};
 use level3_domain::provider::{Intent, IntentStatus, Refund};
+use level3_domain::refund::{Made, MadeRefund, RefundId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -18,6 +19,8 @@ use crate::http::Answered;
 
 /// The name of this system's reference in the metadata of an intent.
 pub(super) const REFERENCE: &str = "payment";
+/// The name of this system's reference in the metadata of a refund.
+pub(super) const REFUND: &str = "refund";
 
 #[derive(Deserialize)]
 pub(super) struct IntentBody {
@@ -38,6 +41,17 @@ pub(super) struct RefundBody {
     currency: String,
     payment_intent: String,
     status: String,
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    metadata: HashMap<String, String>,
+}
+
+/// A page of refunds.
+#[derive(Deserialize)]
+pub(super) struct RefundPage {
+    pub(super) data: Vec<RefundBody>,
+    pub(super) has_more: bool,
 }
 
 /// A page of a list or of a search.
@@ -122,7 +136,7 @@ fn refusal(answered: &Answered) -> Option<Refusal> {
 
 /// Keeps a text that can only be a code, the name of a parameter or an id. Any other text is
 /// written for people and may repeat the request, so it stays out of errors and logs.
-fn word(text: &str) -> Option<String> {
+pub(super) fn word(text: &str) -> Option<String> {
     let is_word = (1..=100).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.[]".contains(&byte));
     is_word.then(|| text.to_owned())
@@ -180,6 +194,33 @@ impl RefundBody {
             intent: IntentId::new(&self.payment_intent)
                 .map_err(|_| mismatch("a refund of no intent"))?,
             amount: from_stripe(self.amount, &self.currency)?,
+        })
+    }
+
+    /// The intent that is refunded.
+    pub(super) fn intent(&self) -> &str {
+        &self.payment_intent
+    }
+
+    /// The provider's own name of it, for the next page.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn into_made(self) -> Result<MadeRefund, StripeError> {
+        let made = match self.status.as_str() {
+            "succeeded" | "pending" | "requires_action" => Made::Accepted,
+            "failed" | "canceled" => Made::Failed,
+            _ => return Err(mismatch("an unknown status of a refund")),
+        };
+        let provider_id = word(&self.id).ok_or_else(|| mismatch("a refund without an id"))?;
+        let refund =
+            self.metadata.get(REFUND).and_then(|text| RefundId::try_from(text.clone()).ok());
+        Ok(MadeRefund {
+            provider_id,
+            refund,
+            amount: from_stripe(self.amount, &self.currency)?,
+            made,
         })
     }
 }

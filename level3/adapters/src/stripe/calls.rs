@@ -45,9 +45,19 @@ impl Calls {
         path: &[&str],
         form: &[(&str, &str)],
     ) -> Result<T, StripeError> {
+        self.post_with(key.operation.name(), &key.to_string(), path, form).await
+    }
+
+    /// The same with the text of a key.
+    pub(super) async fn post_with<T: DeserializeOwned>(
+        &self,
+        what: &'static str,
+        key: &str,
+        path: &[&str],
+        form: &[(&str, &str)],
+    ) -> Result<T, StripeError> {
         let request = self.http.request(Method::POST, path);
-        let request = request.header("Idempotency-Key", key.to_string()).form(form);
-        self.send(key.operation.name(), request).await
+        self.send(what, request.header("Idempotency-Key", key).form(form)).await
     }
 
     async fn send<T: DeserializeOwned>(

@@ -42,7 +42,9 @@ mod body;
 mod calls;
 mod config;
 mod error;
+pub mod events;
 mod find;
+mod refunds;
 
 use std::fmt;
 use std::sync::Arc;

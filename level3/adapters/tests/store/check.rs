@@ -28,7 +28,7 @@ async fn after_payments(place: &Place) -> Checked {
     check(place).await.unwrap()
 }
 
-async fn check(place: &Place) -> Result<Checked, StoreError> {
+pub async fn check(place: &Place) -> Result<Checked, StoreError> {
     match place {
         Place::File(path) => SqliteReader::open(path).await?.check().await,
         Place::Url(url) => {

@@ -9,12 +9,15 @@ mod backend;
 mod check;
 mod contract;
 mod durable;
+mod events;
+mod inbox;
 mod model;
 mod payments;
 mod postgres;
 mod postgres_gone;
 mod postgres_reader;
 mod postgres_tls;
+mod refunds;
 #[path = "../support/postgres.rs"]
 mod server;
 mod sqlite;
@@ -80,6 +83,19 @@ macro_rules! durable {
             two_processes_never_both_write
             a_receipt_has_one_sender
             a_sender_that_is_gone_or_silent_loses_its_claim
+        } refunds {
+            refunds_never_exceed_the_charge
+            refunds_at_once_never_exceed_the_charge
+            a_refund_has_one_worker
+            a_check_finds_refunds_beyond_the_charge
+        } events {
+            an_event_is_written_with_its_records
+            a_delivery_is_made_until_it_has_an_end
+            deliveries_are_listed
+        } inbox {
+            a_report_is_kept_once
+            disputes_come_in_any_order
+            a_refund_may_fail_late
         } payments {
             books_balance
         } crashes {
@@ -87,7 +103,8 @@ macro_rules! durable {
             two_recover_at_once
         }})*
     };
-    ($backend:ident: durable { $($case:ident)* } payments { $($load:ident)* }
+    ($backend:ident: durable { $($case:ident)* } refunds { $($refund:ident)* } events { $($event:ident)* } inbox { $($report:ident)* }
+        payments { $($load:ident)* }
         crashes { $($crash:ident)* }) => {
         mod $backend {
             use crate::backend::real;
@@ -95,6 +112,18 @@ macro_rules! durable {
             $(#[test]
             fn $case() {
                 crate::backend::$backend(|place| real().block_on(crate::durable::$case(place)));
+            })*
+            $(#[test]
+            fn $refund() {
+                crate::backend::$backend(|place| real().block_on(crate::refunds::$refund(place)));
+            })*
+            $(#[test]
+            fn $event() {
+                crate::backend::$backend(|place| real().block_on(crate::events::$event(place)));
+            })*
+            $(#[test]
+            fn $report() {
+                crate::backend::$backend(|place| real().block_on(crate::inbox::$report(place)));
             })*
             $(#[test]
             fn $load() {

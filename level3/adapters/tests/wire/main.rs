@@ -13,6 +13,8 @@ mod stripe_answers;
 mod stripe_faults;
 mod stripe_find;
 mod stripe_gateway;
+mod stripe_refunds;
 #[path = "../support/stripe_world.rs"]
 mod stripe_world;
 mod support;
+mod webhooks;

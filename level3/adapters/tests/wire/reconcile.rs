@@ -383,6 +383,10 @@ impl Books for Empty {
     fn rows(&self, _: u64, _: usize) -> Asked<'_, Vec<Booked>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
+
+    fn refunded(&self, _: PaymentId) -> Asked<'_, i64> {
+        Box::pin(std::future::ready(Ok(0)))
+    }
 }
 
 /// The same at a Stripe that is not ours.

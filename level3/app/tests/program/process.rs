@@ -62,6 +62,8 @@ pub fn program(folder: &Path, args: &str) -> Command {
     program.current_dir(folder).args(args.split_whitespace()).stdin(Stdio::null());
     for variable in [
         "STRIPE_SECRET_KEY",
+        "STRIPE_WEBHOOK_SECRET",
+        "STRIPE_WEBHOOK_SECRET_FILE",
         "SENDGRID_API_KEY",
         "RUST_LOG",
         "PGPASSWORD",

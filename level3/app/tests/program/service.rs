@@ -3,6 +3,9 @@
 pub mod client;
 mod curl;
 mod kill;
+mod notified;
+mod refunds;
+mod reports;
 mod secrets;
 pub mod start;
 mod stop;

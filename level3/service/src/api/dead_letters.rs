@@ -1,13 +1,14 @@
-//! Dead letters of all merchants: undos and receipts that failed.
+//! Dead letters of all merchants: undos, receipts and notifications that failed.
 
 use std::sync::Arc;
 
 use axum::extract::State as Extract;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use level3_adapters::sql::DeadLetter;
+use level3_adapters::sql::{DeadLetter, Delivery, DeliveryQuery, DeliveryState};
 use serde_json::{Value, json};
 
+use super::webhooks::payload;
 use super::{json_answer, store_problem};
 use crate::filed::name_of;
 use crate::merchants::Scope;
@@ -26,8 +27,27 @@ pub(super) async fn list(
     service.keys.caller(&headers)?.may(Scope::Operator)?;
     let letters = service.store.dead_letters(LISTED).await;
     let letters = letters.map_err(|error| store_problem(service, &error))?;
-    let data: Vec<Value> = letters.iter().map(letter).collect();
+    let mut data: Vec<Value> = letters.iter().map(letter).collect();
+    let dead = service.store.deliveries(dead()).await;
+    let dead = dead.map_err(|error| store_problem(service, &error))?;
+    data.extend(dead.iter().map(notification));
     Ok(json_answer(StatusCode::OK, &json!({ "data": data })))
+}
+
+/// Selects the notifications that were given up.
+fn dead() -> DeliveryQuery {
+    let state = Some(DeliveryState::Dead);
+    DeliveryQuery { label: None, state, before: None, most: LISTED }
+}
+
+fn notification(delivery: &Delivery) -> Value {
+    let data = &payload(delivery)["data"];
+    // A refund names its payment.
+    let payment = data.get("payment").or(data.get("id"));
+    json!({
+        "kind": "webhook", "payment": payment, "endpoint": delivery.endpoint,
+        "event": delivery.event, "cause": delivery.cause, "failures": delivery.attempts,
+    })
 }
 
 fn letter(letter: &DeadLetter) -> Value {
@@ -46,7 +66,7 @@ fn letter(letter: &DeadLetter) -> Value {
     }
 }
 
-/// Tries every dead letter of this process once more, the parked ones too: the operator who asks is
+/// Tries every dead letter of this process and every notification of the store once more, the parked ones too: the operator who asks is
 /// the one that they are parked for.
 ///
 /// When the client disconnects, the redrive goes on.
@@ -73,6 +93,12 @@ pub(super) async fn redrive(
         return Err(Problem::from(ProblemKind::Internal).retry_after(retry));
     };
     let failed = redriven.failed + redriven.parked;
-    let body = json!({ "delivered": redriven.delivered, "failed": failed });
+    let unavailable = |error| store_problem(&service, &error);
+    let mut queued = 0;
+    for dead in service.store.deliveries(dead()).await.map_err(unavailable)? {
+        let replayed = service.store.replay(dead.number, None).await;
+        queued += usize::from(replayed.map_err(unavailable)?);
+    }
+    let body = json!({ "delivered": redriven.delivered, "failed": failed, "queued": queued });
     Ok(json_answer(StatusCode::OK, &body))
 }

@@ -3,12 +3,18 @@
 //! | module | routes |
 //! |---|---|
 //! | `payments` | `/v1/payments` |
+//! | `refunds` | `/v1/payments/{id}/refunds` |
+//! | `webhooks` | `/v1/webhook-deliveries` |
+//! | `reports` | `/v1/provider-events` |
 //! | `dead_letters` | `/v1/dead-letters` |
 //! | `operations` | health, readiness, metrics, the OpenAPI document, the descriptions of problems |
 
 mod dead_letters;
 mod operations;
 mod payments;
+mod refunds;
+mod reports;
+mod webhooks;
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
@@ -26,6 +32,12 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("post", "/v1/payments"),
     ("get", "/v1/payments"),
     ("get", "/v1/payments/{id}"),
+    ("post", "/v1/payments/{id}/refunds"),
+    ("get", "/v1/payments/{id}/refunds"),
+    ("get", "/v1/payments/{id}/refunds/{refund}"),
+    ("get", "/v1/webhook-deliveries"),
+    ("post", "/v1/webhook-deliveries/{id}/replay"),
+    ("post", "/v1/provider-events/stripe"),
     ("get", "/v1/dead-letters"),
     ("post", "/v1/dead-letters/redrive"),
     ("get", "/healthz"),
@@ -40,6 +52,11 @@ pub(crate) fn routes(service: &Service) -> Router {
     Router::new()
         .route("/v1/payments", post(payments::create).get(payments::list))
         .route("/v1/payments/{id}", get(payments::show))
+        .route("/v1/payments/{id}/refunds", post(refunds::create).get(refunds::list))
+        .route("/v1/payments/{id}/refunds/{refund}", get(refunds::show))
+        .route("/v1/webhook-deliveries", get(webhooks::list))
+        .route("/v1/webhook-deliveries/{id}/replay", post(webhooks::replay))
+        .route("/v1/provider-events/stripe", post(reports::stripe))
         .route("/v1/dead-letters", get(dead_letters::list))
         .route("/v1/dead-letters/redrive", post(dead_letters::redrive))
         .route("/healthz", get(operations::health))

@@ -1,11 +1,10 @@
 //! What operators and their tools read.
 
-use std::sync::atomic::Ordering;
-
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State as Extract};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use level3_adapters::sql::{DeliveryQuery, DeliveryState};
 use level3_domain::journal::Standing;
 use serde_json::{Value, json};
 
@@ -19,7 +18,7 @@ use crate::service::{Inner, Service};
 
 /// The format of the figures.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// More dead letters than this are counted as this many.
+/// More dead letters and refunds than this are counted as this many.
 const COUNTED: usize = 10_000;
 
 /// The process runs and answers. Checks nothing else: a restart repairs no other part.
@@ -30,7 +29,7 @@ pub(super) async fn health() -> Response {
 /// Whether payments can be taken now.
 pub(super) async fn ready(Extract(service): Extract<Service>) -> Response {
     let service = &service.0;
-    let draining = service.draining.load(Ordering::Relaxed);
+    let draining = service.is_draining();
     let Checked { store, provider } = service.readiness.check().await;
     let word = |is_fine| if is_fine { "up" } else { "down" };
     let is_ready = store && provider && !draining;
@@ -63,7 +62,11 @@ async fn stored(service: &Inner) -> Option<Stored> {
     let open = service.store.list(Standing::Open).await.ok()?.len();
     let parked = service.store.list(Standing::Parked).await.ok()?.len();
     let dead_letters = service.store.dead_letters(COUNTED).await.ok()?.len();
-    Some(Stored { open, parked, dead_letters })
+    let state = Some(DeliveryState::Dead);
+    let dead = DeliveryQuery { label: None, state, before: None, most: COUNTED };
+    let dead_letters = dead_letters + service.store.deliveries(dead).await.ok()?.len();
+    let open_refunds = service.store.open_refunds(COUNTED).await.ok()?.len();
+    Some(Stored { open, parked, dead_letters, open_refunds })
 }
 
 /// The OpenAPI document.

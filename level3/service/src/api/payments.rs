@@ -23,7 +23,7 @@ use crate::service::{Inner, Service};
 /// The header with the client's key.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Says whether an answer about a payment is a repeat, a decline too.
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// Makes a payment.
 ///
@@ -63,7 +63,7 @@ pub(super) async fn create(
 }
 
 /// Reads the idempotency key.
-fn key(headers: &HeaderMap, merchant: &MerchantId) -> Result<PaymentKey, Problem> {
+pub(super) fn key(headers: &HeaderMap, merchant: &MerchantId) -> Result<PaymentKey, Problem> {
     let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
     let key = keys.next().ok_or(ProblemKind::KeyMissing)?;
     if keys.next().is_some() {
@@ -77,7 +77,7 @@ fn key(headers: &HeaderMap, merchant: &MerchantId) -> Result<PaymentKey, Problem
     gateway_key(merchant, key).map_err(body::key)
 }
 
-fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
     let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = given.and_then(|value| value.split(';').next()).map(str::trim);
     match essence {
@@ -86,7 +86,7 @@ fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-async fn read(body: Body, limit: usize) -> Result<axum::body::Bytes, Problem> {
+pub(super) async fn read(body: Body, limit: usize) -> Result<axum::body::Bytes, Problem> {
     // The other error is a client that stops in the middle, which gets no answer.
     let too_large = || Problem::new(ProblemKind::TooLarge, format!("{limit} bytes at most"));
     to_bytes(body, limit).await.map_err(|_| too_large())

@@ -95,6 +95,8 @@ scopes! {
     PaymentsRead = "payments:read";
     /// Makes payments.
     PaymentsWrite = "payments:write";
+    /// Refunds payments.
+    RefundsWrite = "refunds:write";
     /// Reads the metrics of the whole service.
     MetricsRead = "metrics:read";
     /// Reads and redrives the dead letters of all merchants.
@@ -103,7 +105,9 @@ scopes! {
 
 /// The text is not the name of a scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a scope: write payments:read, payments:write, metrics:read or operator")]
+#[error(
+    "not a scope: write payments:read, payments:write, refunds:write, metrics:read or operator"
+)]
 pub struct UnknownScope;
 
 impl FromStr for Scope {
@@ -126,6 +130,13 @@ pub struct KeyId(String);
 pub struct InvalidKeyId;
 
 impl KeyId {
+    /// Makes a name of 48 random bits.
+    pub(crate) fn random() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; ID_BYTES];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(hex(&bytes)))
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

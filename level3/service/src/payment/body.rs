@@ -21,19 +21,7 @@ pub(crate) const FIELDS: [&str; 5] = ["order", "amount", "currency", "email", "c
 /// [`ProblemKind::InvalidRequest`](crate::ProblemKind::InvalidRequest) for the first field that is
 /// wrong.
 pub(crate) fn read(body: &[u8], key: &PaymentKey) -> Result<PaymentRequest, Problem> {
-    let fields = match serde_json::from_slice::<Value>(body) {
-        Ok(Value::Object(fields)) => fields,
-        Ok(_) => return Err(Problem::field("", "the body is not a JSON object")),
-        // serde_json's own message may repeat a part of the body.
-        Err(error) => {
-            let at = format!("not JSON at line {}, column {}", error.line(), error.column());
-            return Err(Problem::field("", &at));
-        }
-    };
-    if fields.keys().any(|name| !FIELDS.contains(&name.as_str())) {
-        let known = format!("the body has another field than {}", FIELDS.join(", "));
-        return Err(Problem::field("", &known));
-    }
+    let fields = object(body, &FIELDS)?;
     let request = PaymentRequest {
         key: key.as_str().to_owned(),
         order: text(&fields, "order")?,
@@ -44,6 +32,24 @@ pub(crate) fn read(body: &[u8], key: &PaymentKey) -> Result<PaymentRequest, Prob
     };
     request.validate().map_err(|why| invalid(&why))?;
     Ok(request)
+}
+
+/// Reads a JSON object that has no other fields than these.
+pub(crate) fn object(body: &[u8], known: &[&str]) -> Result<Map<String, Value>, Problem> {
+    let fields = match serde_json::from_slice::<Value>(body) {
+        Ok(Value::Object(fields)) => fields,
+        Ok(_) => return Err(Problem::field("", "the body is not a JSON object")),
+        // serde_json's own message may repeat a part of the body.
+        Err(error) => {
+            let at = format!("not JSON at line {}, column {}", error.line(), error.column());
+            return Err(Problem::field("", &at));
+        }
+    };
+    if fields.keys().any(|name| !known.contains(&name.as_str())) {
+        let known = format!("the body has another field than {}", known.join(", "));
+        return Err(Problem::field("", &known));
+    }
+    Ok(fields)
 }
 
 fn text(fields: &Map<String, Value>, name: &str) -> Result<String, Problem> {

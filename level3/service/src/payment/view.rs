@@ -1,7 +1,8 @@
 //! A payment as JSON.
 
-use level3_adapters::sql::{Store, StoreError};
+use level3_adapters::sql::{DisputeRow, Store, StoreError};
 use level3_domain::answer::{Answer, Status};
+use level3_domain::ids::PaymentId;
 use level3_domain::provider::RowStatus;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use super::story::{self, Run, State};
 use crate::filed::{name_of, parts, run_of};
 use crate::merchants::MerchantId;
+use crate::refunds::view::refunded;
 use crate::time;
 
 /// A payment with all its runs.
@@ -20,6 +22,9 @@ pub(crate) struct Found {
     transaction: Option<String>,
     intent: Option<String>,
     receipt_pending: bool,
+    /// What the customer has got back, in minor units.
+    refunded: i64,
+    disputes: Vec<DisputeRow>,
 }
 
 /// Reads a payment of a merchant. `None` if there is none, and if it is another merchant's.
@@ -28,15 +33,27 @@ pub(crate) async fn find(
     merchant: &MerchantId,
     name: &str,
 ) -> Result<Option<Found>, StoreError> {
+    find_until(store, merchant, name, None).await
+}
+
+/// The same with the runs up to this one.
+pub(crate) async fn find_until(
+    store: &dyn Store,
+    merchant: &MerchantId,
+    name: &str,
+    last: Option<u32>,
+) -> Result<Option<Found>, StoreError> {
     let mut found = Found {
         name: name.to_owned(),
         runs: Vec::new(),
         transaction: None,
         intent: None,
         receipt_pending: false,
+        refunded: 0,
+        disputes: Vec::new(),
     };
     // The runs are numbered without gaps, and another one begins only when the one before failed.
-    for number in 1.. {
+    for number in 1..=last.unwrap_or(u32::MAX) {
         let Some(run) = run_of(name, number) else { break };
         let Some(shown) = store.show(run).await? else { break };
         let Some(standing) = shown.standing else { break };
@@ -50,8 +67,12 @@ pub(crate) async fn find(
         found.intent = row.map(|booked| booked.intent.to_string());
         found.receipt_pending = shown.receipt_pending;
         // Only a failed run can have a next one.
-        let is_last = run.state != State::Failed;
+        let (is_last, is_paid) = (run.state != State::Failed, run.state == State::Paid);
         found.runs.push(run);
+        if let (true, Some(run)) = (is_paid, found.last_run()) {
+            found.refunded = refunded(&store.refunds_of(run.clone()).await?);
+            found.disputes = store.disputes_of(run).await?;
+        }
         if is_last {
             break;
         }
@@ -62,6 +83,11 @@ pub(crate) async fn find(
 impl Found {
     pub(crate) fn state(&self) -> State {
         self.runs.last().map_or(State::Processing, |run| run.state)
+    }
+
+    /// Returns the name of the last run.
+    pub(crate) fn last_run(&self) -> Option<PaymentId> {
+        run_of(&self.name, u32::try_from(self.runs.len()).ok()?)
     }
 
     /// Returns the payment without its runs, for a list.
@@ -83,6 +109,7 @@ impl Found {
         if last.state == State::Paid {
             view["transaction"] = json!(self.transaction);
             view["intent"] = json!(self.intent);
+            view["refunded"] = json!(self.refunded);
             view["receipt"] = json!(if self.receipt_pending { "pending" } else { "sent" });
         }
         if let (Some(cause), false) = (&last.cause, last.state == State::Paid) {
@@ -93,13 +120,25 @@ impl Found {
         view
     }
 
-    /// Returns the payment with the steps of each run.
+    /// Returns the payment with its disputes and the steps of each run.
     pub(crate) fn full(&self) -> Value {
         let mut view = self.summary();
         view["runs"] =
             self.runs.iter().zip(1..).map(|(run, number)| run_json(run, number)).collect();
+        view["disputes"] = self.disputes.iter().map(dispute).collect();
         view
     }
+}
+
+/// Returns a dispute as clients see it.
+pub(crate) fn dispute(row: &DisputeRow) -> Value {
+    let dispute = &row.dispute;
+    json!({
+        "id": dispute.id, "payment": name_of(row.payment.as_str()),
+        "amount": dispute.amount.minor(), "currency": dispute.amount.currency().code(),
+        "reason": dispute.reason, "status": dispute.status, "closed": dispute.is_closed,
+        "updated_at": time::text(row.changed_at),
+    })
 }
 
 fn run_json(run: &Run, number: u32) -> Value {

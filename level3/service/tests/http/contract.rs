@@ -3,7 +3,7 @@
 use axum::body::Body;
 use gateway_service::document;
 use level3_sim::{CallSite, Fault, Script};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::shop::{Answer, Shop, order, request};
 
@@ -73,9 +73,24 @@ async fn answers_fit_the_document() {
         names.push(name.as_str().unwrap().to_owned());
     }
     fits(&shop.pay("key-1", &order(9)).await, "post", "/v1/payments");
+    let paid = names[0].clone();
     for name in names {
         fits(&shop.get(&format!("/v1/payments/{name}")).await, "get", "/v1/payments/{id}");
     }
+    let name = paid.as_str();
+    for (key, amount, status) in
+        [("r-1", 50, 201), ("r-1", 51, 422), ("r-2", 1001, 422), ("r-3", 0, 400)]
+    {
+        let answer = shop.refund(name, key, &json!({ "amount": amount })).await;
+        assert_eq!(answer.status.as_u16(), status, "{answer:?}");
+        fits(&answer, "post", "/v1/payments/{id}/refunds");
+    }
+    let path = format!("/v1/payments/{name}/refunds");
+    let listed = shop.get(&path).await;
+    fits(&listed, "get", "/v1/payments/{id}/refunds");
+    let refund = listed.json()["data"][0]["id"].as_str().unwrap().to_owned();
+    let shown = shop.get(&format!("{path}/{refund}")).await;
+    fits(&shown, "get", "/v1/payments/{id}/refunds/{refund}");
     for path in ["/v1/payments", "/v1/dead-letters", "/healthz", "/readyz", "/problems"] {
         fits(&shop.get(path).await, "get", path);
     }

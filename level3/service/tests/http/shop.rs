@@ -7,8 +7,8 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Request, Response, StatusCode};
 use gateway_service::{
-    ApiKey, FiledJournal, KeyEntry, KeyFile, Keyring, LimitEntry, Metrics, Parts, Scope, Service,
-    ServiceConfig,
+    ApiKey, EndpointFile, Endpoints, FiledJournal, KeyEntry, KeyFile, Keyring, LimitEntry, Metrics,
+    Parts, Scope, Service, ServiceConfig,
 };
 use level3::gateway::{Gateway, GatewayConfig};
 use level3_adapters::sql::Store;
@@ -18,6 +18,8 @@ use level3_domain::provider::Providers;
 use level3_sim::{Faults, Latencies, World};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
+
+use crate::webhooks::Receiver;
 
 /// Longer than anything here takes, on a busy machine too.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -33,7 +35,14 @@ pub struct Shop {
     pub nothing: ApiKey,
     file: KeyFile,
     keys: Keyring,
+    /// The servers of merchants.
+    pub hooks: Arc<Receiver>,
+    pub endpoints: Endpoints,
 }
+
+/// What outlives a service.
+type Kept =
+    (Arc<tempfile::TempDir>, World, ApiKey, ApiKey, ApiKey, KeyFile, (Arc<Receiver>, Endpoints));
 
 /// An answer.
 #[derive(Debug)]
@@ -86,16 +95,13 @@ impl Shop {
         let (nothing, third) = entry("shop", &[]);
         let file = KeyFile { keys: vec![first, second, third], ..KeyFile::default() };
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let parts = (folder, world, key, other, nothing, file);
+        let hooks = (Arc::default(), Endpoints::new(EndpointFile::default()));
+        let parts = (folder, world, key, other, nothing, file, hooks);
         Self::start(parts, gateway, config).await
     }
 
-    async fn start(
-        parts: (Arc<tempfile::TempDir>, World, ApiKey, ApiKey, ApiKey, KeyFile),
-        config: GatewayConfig,
-        limits: ServiceConfig,
-    ) -> Self {
-        let (folder, world, key, other, nothing, file) = parts;
+    async fn start(parts: Kept, config: GatewayConfig, limits: ServiceConfig) -> Self {
+        let (folder, world, key, other, nothing, file, (hooks, endpoints)) = parts;
         let keys = Keyring::new(&file);
         let store = SqliteStore::open(folder.path().join("store.sqlite")).await.unwrap();
         let shared: Arc<dyn Store> = Arc::new(store.clone());
@@ -110,19 +116,25 @@ impl Shop {
             gateway,
             store: shared,
             provider: simulated.payments,
+            refunds: world.part_refunds(),
+            hooks: Arc::clone(&hooks) as _,
+            reports: crate::reports::reports(&world, &store),
+            endpoints: endpoints.clone(),
             metrics,
             keys: keys.clone(),
         };
         let service = Service::new(parts, limits);
-        Self { folder, service, world, store, key, other, nothing, file, keys }
+        Self { folder, service, world, store, key, other, nothing, file, keys, hooks, endpoints }
     }
 
     /// Ends the service, and starts another one on the same file.
     pub async fn restarted(self) -> Self {
-        let Self { folder, service, world, store, key, other, nothing, file, .. } = self;
+        let Self {
+            folder, service, world, store, key, other, nothing, file, hooks, endpoints, ..
+        } = self;
         drop(service);
         store.close().await;
-        let parts = (folder, world, key, other, nothing, file);
+        let parts = (folder, world, key, other, nothing, file, (hooks, endpoints));
         Self::start(parts, GatewayConfig::default(), ServiceConfig::default()).await
     }
 
@@ -153,6 +165,21 @@ impl Shop {
         self.send(payment(merchant, key, body)).await
     }
 
+    /// Asks for a refund; the body is its amount.
+    pub async fn refund(&self, payment: &str, key: &str, body: &Value) -> Answer {
+        self.refund_as(&self.key, payment, key, body).await
+    }
+
+    pub async fn refund_as(
+        &self,
+        merchant: &ApiKey,
+        payment: &str,
+        key: &str,
+        body: &Value,
+    ) -> Answer {
+        self.send(refund(merchant, payment, key, body)).await
+    }
+
     /// Waits until no payment is under way.
     pub async fn settled(&self) {
         let settled = async {
@@ -178,6 +205,14 @@ pub fn request(method: &str, path: &str, key: &ApiKey) -> axum::http::request::B
 
 pub fn payment(merchant: &ApiKey, key: &str, body: &Value) -> Request<Body> {
     request("POST", "/v1/payments", merchant)
+        .header("idempotency-key", key)
+        .header("content-type", "application/json")
+        .body(Body::from(body.to_string()))
+        .unwrap()
+}
+
+pub fn refund(merchant: &ApiKey, payment: &str, key: &str, body: &Value) -> Request<Body> {
+    request("POST", &format!("/v1/payments/{payment}/refunds"), merchant)
         .header("idempotency-key", key)
         .header("content-type", "application/json")
         .body(Body::from(body.to_string()))

@@ -78,6 +78,24 @@ pub async fn pay(address: &str, key: &str, name: &str, order: &Value) -> io::Res
     send(address, "POST", "/v1/payments", &headers, &order.to_string()).await
 }
 
+/// Asks for a refund.
+pub async fn refund(
+    address: &str,
+    key: &str,
+    payment: &str,
+    name: &str,
+    amount: i64,
+) -> io::Result<Answer> {
+    let bearer = format!("Bearer {key}");
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("idempotency-key", name),
+        ("content-type", "application/json"),
+    ];
+    let path = format!("/v1/payments/{payment}/refunds");
+    send(address, "POST", &path, &headers, &json!({ "amount": amount }).to_string()).await
+}
+
 pub async fn get(address: &str, key: &str, path: &str) -> io::Result<Answer> {
     let bearer = format!("Bearer {key}");
     send(address, "GET", path, &[("authorization", bearer.as_str())], "").await

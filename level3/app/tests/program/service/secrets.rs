@@ -3,7 +3,7 @@
 use super::client::{get, order, send};
 use super::start::{Serving, command, key};
 use crate::oracles;
-use crate::process::Place;
+use crate::process::{Place, program, run};
 
 /// A number of a card, which must be nowhere.
 const CARD: &str = "4000056655665556";
@@ -18,7 +18,13 @@ fn nothing_that_was_sent_leaks() {
     let place = Place::sqlite();
     let key = key(&place);
     let mut traced = command(&place, "--failure-rate 30 --log-format json");
-    traced.env("RUST_LOG", "trace");
+    traced.env("RUST_LOG", "trace").env("STRIPE_WEBHOOK_SECRET", format!("whsec_{WORD}"));
+    // The path of an endpoint may hold a secret of the merchant. No server listens there.
+    let mut add = program(place.folder(), "add-webhook shop --data data");
+    add.arg(format!("http://127.0.0.1:1/{WORD}"));
+    let added = run(add);
+    assert_eq!(added.code, Some(0), "{added:#?}");
+    let hook_secret = added.stdout.trim().to_owned();
     let serving = Serving::start(traced);
     let address = serving.address.clone();
     let mut answers = String::new();
@@ -92,6 +98,24 @@ fn nothing_that_was_sent_leaks() {
         ] {
             answers += &ask("POST", "/v1/payments", &headers, body).await;
         }
+        let report = format!("{{\"id\": \"{CARD}\", \"email\": \"{EMAIL}\"}}");
+        for signature in ["", WORD, &format!("t=1,v1={TOKEN}")] {
+            let headers = [("stripe-signature", signature)];
+            answers += &ask("POST", "/v1/provider-events/stripe", &headers, &report).await;
+        }
+        for (key, body) in [
+            (CARD, "{}".to_owned()),
+            ("r-1", broken.clone()),
+            ("r-1", format!("{{\"amount\": {CARD}}}")),
+        ] {
+            let headers = [
+                ("authorization", bearer.as_str()),
+                ("idempotency-key", key),
+                ("content-type", "application/json"),
+            ];
+            answers +=
+                &ask("POST", &format!("/v1/payments/{TOKEN}/refunds"), &headers, &body).await;
+        }
         let key = [("authorization", bearer.as_str())];
         for path in [
             format!("/v1/payments/{CARD}"),
@@ -99,6 +123,9 @@ fn nothing_that_was_sent_leaks() {
             format!("/v1/payments?after={TOKEN}"),
             format!("/{WORD}/{EMAIL}/{CARD}"),
             format!("/problems/{CARD}"),
+            format!("/v1/payments/{CARD}/refunds/{TOKEN}"),
+            format!("/v1/webhook-deliveries?state={CARD}"),
+            "/v1/webhook-deliveries?limit=100".to_owned(),
         ] {
             answers += &ask("GET", &path, &key, "").await;
         }
@@ -121,7 +148,8 @@ fn nothing_that_was_sent_leaks() {
 
     let secret = key.rsplit('_').next().unwrap();
     let word = WORD.to_uppercase();
-    for canary in [CARD, TOKEN, EMAIL, WORD, secret, word.as_str()] {
+    assert!(answers.contains("cannot be reached"), "no notification was tried");
+    for canary in [CARD, TOKEN, EMAIL, WORD, secret, word.as_str(), hook_secret.as_str()] {
         for (name, text) in [("the log", &log), ("an answer", &answers)] {
             let found = text.lines().find(|line| line.contains(canary));
             assert_eq!(found, None, "{canary} is in {name}");

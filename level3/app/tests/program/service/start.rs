@@ -20,8 +20,7 @@ pub struct Serving {
 /// Adds a key for everything to the service's folder.
 pub fn key(place: &Place) -> String {
     let data = place.folder().join("data");
-    let scopes =
-        "--scope payments:write --scope payments:read --scope operator --scope metrics:read";
+    let scopes = "--scope payments:write --scope payments:read --scope refunds:write --scope operator --scope metrics:read";
     let mut command = program(place.folder(), &format!("add-key shop {scopes} --data"));
     command.arg(&data);
     let ended = run(command);

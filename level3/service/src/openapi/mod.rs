@@ -3,11 +3,12 @@
 //! Written as data: a test compares it with the routes and the problems, and another one reads it
 //! with a library that is not ours.
 
+mod schemas;
+
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::filed::MAX_CLIENT_KEY;
-use crate::payment::State;
 use crate::problem::{PROBLEM_JSON, ProblemKind};
 
 /// Returns the document.
@@ -24,6 +25,8 @@ pub fn document() -> Value {
         "servers": [{ "url": "/" }],
         "tags": [
             { "name": "payments", "description": "Payments of the key's merchant." },
+            { "name": "refunds", "description": "Refunds of payments, in full and in part." },
+            { "name": "webhooks", "description": "Notifications of the key's merchant." },
             { "name": "operations", "description": "For operators and their tools." },
         ],
         "security": [{ "key": [] }],
@@ -33,7 +36,7 @@ pub fn document() -> Value {
                 "type": "http", "scheme": "bearer",
                 "description": "An API key of a merchant: `pgk_ID_SECRET`.",
             } },
-            "schemas": schemas(),
+            "schemas": schemas::all(),
         },
     })
 }
@@ -48,6 +51,9 @@ fn paths() -> Value {
 
     let id = json!({
         "name": "id", "in": "path", "required": true, "schema": { "$ref": "#/components/schemas/PaymentId" },
+    });
+    let refund = json!({
+        "name": "refund", "in": "path", "required": true, "schema": { "$ref": "#/components/schemas/RefundId" },
     });
     let slug = json!({
         "name": "slug", "in": "path", "required": true, "schema": { "type": "string" },
@@ -66,11 +72,7 @@ fn paths() -> Value {
                 "operationId": "createPayment", "tags": ["payments"],
                 "summary": "Make a payment (scope payments:write)",
                 "description": "Answers within ten seconds. The same key with the same body gets the same answer, or joins the payment that is under way. When the client disconnects, the payment goes on.",
-                "parameters": [{
-                    "name": "Idempotency-Key", "in": "header", "required": true,
-                    "description": "Names the payment: the same for every repeat. Keys of other merchants do not collide with it.",
-                    "schema": { "type": "string", "minLength": 1, "maxLength": MAX_CLIENT_KEY, "pattern": "^[ -~]+$" },
-                }],
+                "parameters": [idempotency_key("Names the payment: the same for every repeat. Keys of other merchants do not collide with it.")],
                 "requestBody": { "required": true, "content": {
                     "application/json": { "schema": { "$ref": "#/components/schemas/NewPayment" } },
                 } },
@@ -101,21 +103,87 @@ fn paths() -> Value {
         "/v1/payments/{id}": { "get": {
             "operationId": "showPayment", "tags": ["payments"],
             "summary": "Show a payment with its steps and times (scope payments:read)",
-            "parameters": [id],
+            "parameters": [id.clone()],
             "responses": responses(&[("200", "The payment.", "Payment")],
                 &[&[P::NotFound][..], &reading].concat()),
         } },
+        "/v1/payments/{id}/refunds": {
+            "post": {
+                "operationId": "createRefund", "tags": ["refunds"],
+                "summary": "Refund a payment, or a part of it (scope refunds:write)",
+                "description": "Refunds have a space of idempotency keys of their own. The refunds of a payment never exceed its charge: a refund that is under way counts, one that has failed does not. When the client disconnects, the refund goes on.",
+                "parameters": [id.clone(), idempotency_key("Names the refund: the same for every repeat.")],
+                "requestBody": { "required": true, "content": {
+                    "application/json": { "schema": { "$ref": "#/components/schemas/NewRefund" } },
+                } },
+                "responses": responses(&[
+                    ("201", "The provider has accepted the refund.", "Refund"),
+                    ("202", "The refund has no outcome yet; read it at Location.", "Refund"),
+                ], &[
+                    P::InvalidRequest, P::KeyMissing, P::Unauthorized, P::Forbidden, P::NotFound, P::NotPaid,
+                    P::TooLarge, P::MediaType, P::KeyReused, P::RefundExceeds, P::RefundFailed, P::RateLimited,
+                    P::Internal, P::ShuttingDown, P::StoreUnavailable, P::TimedOut,
+                ]),
+            },
+            "get": {
+                "operationId": "listRefunds", "tags": ["refunds"],
+                "summary": "List the refunds of a payment, the oldest first (scope payments:read)",
+                "parameters": [id.clone()],
+                "responses": responses(&[("200", "The refunds.", "Refunds")],
+                    &[&[P::NotFound][..], &reading].concat()),
+            },
+        },
+        "/v1/payments/{id}/refunds/{refund}": { "get": {
+            "operationId": "showRefund", "tags": ["refunds"],
+            "summary": "Show a refund (scope payments:read)",
+            "parameters": [id, refund],
+            "responses": responses(&[("200", "The refund.", "Refund")],
+                &[&[P::NotFound][..], &reading].concat()),
+        } },
+        "/v1/webhook-deliveries": { "get": {
+            "operationId": "listDeliveries", "tags": ["webhooks"],
+            "summary": "List the notifications of the merchant, the latest first (scope payments:read)",
+            "parameters": [
+                parameter("limit", "The most deliveries of the page.", json!({ "type": "integer", "minimum": 1, "maximum": 100, "default": 20 })),
+                parameter("after", "The value of `next` of the page before.", json!({ "$ref": "#/components/schemas/DeliveryId" })),
+                parameter("state", "Only deliveries in this state.", json!({ "$ref": "#/components/schemas/DeliveryState" })),
+            ],
+            "responses": responses(&[("200", "A page.", "DeliveryPage")],
+                &[&[P::InvalidRequest][..], &reading].concat()),
+        } },
+        "/v1/webhook-deliveries/{id}/replay": { "post": {
+            "operationId": "replayDelivery", "tags": ["webhooks"],
+            "summary": "Send a notification once more, whatever its state is (scope payments:write)",
+            "parameters": [{
+                "name": "id", "in": "path", "required": true, "schema": { "$ref": "#/components/schemas/DeliveryId" },
+            }],
+            "responses": responses(&[("202", "It will be sent.", "Replayed")],
+                &[&[P::NotFound][..], &reading].concat()),
+        } },
+        "/v1/provider-events/stripe": { "post": {
+            "operationId": "takeStripeEvent", "tags": ["operations"], "security": [],
+            "summary": "Take a report of Stripe, signed with Stripe-Signature",
+            "description": "Answers when the report is durable. It is handled afterwards; a repeat changes nothing.",
+            "parameters": [{
+                "name": "Stripe-Signature", "in": "header", "required": true, "schema": { "type": "string" },
+            }],
+            "requestBody": { "required": true, "content": {
+                "application/json": { "schema": { "$ref": "#/components/schemas/Any" } },
+            } },
+            "responses": responses(&[("200", "The service has it.", "Received")],
+                &[P::InvalidRequest, P::NotSigned, P::NotFound, P::TooLarge, P::StoreUnavailable, P::TimedOut, P::Internal]),
+        } },
         "/v1/dead-letters": { "get": {
             "operationId": "listDeadLetters", "tags": ["operations"],
-            "summary": "List the undos and receipts that failed (scope operator)",
+            "summary": "List the undos, receipts and notifications that failed (scope operator)",
             "responses": responses(&[("200", "The dead letters of all merchants.", "DeadLetters")], &reading),
         } },
         "/v1/dead-letters/redrive": { "post": {
             "operationId": "redrive", "tags": ["operations"],
-            "summary": "Try the failed undos and receipts once more (scope operator)",
+            "summary": "Try the failed undos, receipts and notifications once more (scope operator)",
             "description": "Goes on when the client disconnects or the answer is `request-timeout`.",
             "responses": responses(&[("200", "Every letter was tried.", "Redriven")],
-                &[P::Unauthorized, P::Forbidden, P::Busy, P::RateLimited, P::TimedOut, P::Internal]),
+                &[P::Unauthorized, P::Forbidden, P::Busy, P::RateLimited, P::StoreUnavailable, P::TimedOut, P::Internal]),
         } },
         "/healthz": { "get": open("health", "Whether the process answers",
             responses(&[("200", "It does.", "Health")], &[])) },
@@ -138,6 +206,14 @@ fn paths() -> Value {
     })
 }
 
+/// Describes the header with the client's key.
+fn idempotency_key(description: &str) -> Value {
+    json!({
+        "name": "Idempotency-Key", "in": "header", "required": true, "description": description,
+        "schema": { "type": "string", "minLength": 1, "maxLength": MAX_CLIENT_KEY, "pattern": "^[ -~]+$" },
+    })
+}
+
 /// Describes an operation that needs no key.
 fn open(id: &str, summary: &str, responses: Value) -> Value {
     json!({
@@ -157,9 +233,9 @@ fn responses(good: &[(&str, &str, &str)], problems: &[ProblemKind]) -> Value {
         let reference = json!({ "$ref": format!("#/components/schemas/{schema}") });
         let content = json!({ "application/json": { "schema": reference } });
         let mut answer = json!({ "description": description, "content": content });
-        if *schema == "PaymentAnswer" {
+        if *schema == "PaymentAnswer" || *schema == "Refund" && *status != "200" {
             answer["headers"] = json!({
-                "Location": header("The payment.", json!({ "type": "string" })),
+                "Location": header("Where to read it.", json!({ "type": "string" })),
                 "Idempotency-Replayed": replayed(),
             });
         }
@@ -175,7 +251,10 @@ fn responses(good: &[(&str, &str, &str)], problems: &[ProblemKind]) -> Value {
         let before = entry["description"].as_str().unwrap_or_default();
         entry["description"] = json!(format!("{before} {line}").trim_start());
         match kind {
-            ProblemKind::Declined | ProblemKind::Rejected | ProblemKind::Failed => {
+            ProblemKind::Declined
+            | ProblemKind::Rejected
+            | ProblemKind::Failed
+            | ProblemKind::RefundFailed => {
                 entry["headers"]["Idempotency-Replayed"] = replayed();
             }
             kind if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS]
@@ -203,125 +282,4 @@ fn with_text(mut responses: Value) -> Value {
     let content = json!({ "application/openmetrics-text": { "schema": { "type": "string" } } });
     responses["200"] = json!({ "description": "The figures.", "content": content });
     responses
-}
-
-fn schemas() -> Value {
-    let types: Vec<_> = ProblemKind::ALL.iter().map(|kind| kind.type_uri()).collect();
-    let states: Vec<_> = State::ALL.iter().map(|state| state.name()).collect();
-    let text = || json!({ "type": "string" });
-    let time = || json!({ "type": "string", "format": "date-time" });
-    let count = || json!({ "type": "integer", "minimum": 0 });
-    let up = || json!({ "enum": ["up", "down"] });
-    let list = |of: &str| json!({ "type": "array", "items": { "$ref": format!("#/components/schemas/{of}") } });
-    let amount = || {
-        json!({
-            "type": "integer", "minimum": 1, "maximum": level3_domain::money::MAX_MINOR,
-            "description": "Minor units of the currency: 1050 with USD is 10.50 USD, 1050 with JPY is 1050 JPY.",
-        })
-    };
-    let currency = || json!({ "type": "string", "pattern": "^[A-Za-z]{3}$", "description": "The code of ISO 4217." });
-    json!({
-        "Any": { "type": "object" },
-        "PaymentId": { "type": "string", "pattern": "^pay_[0-9a-f]{32}$" },
-        "State": { "type": "string", "enum": states },
-        "NewPayment": object(json!({
-            "order": { "type": "string", "minLength": 1, "maxLength": 100, "description": "The merchant's order." },
-            "amount": amount(), "currency": currency(),
-            "email": { "type": "string", "maxLength": 254, "description": "Where the receipt goes." },
-            "card": { "type": "string", "minLength": 1, "maxLength": 255, "description": "The provider's token for the card, such as pm_card_visa; never the card's number." },
-        }), &[]),
-        "PaymentAnswer": object(json!({
-            "id": { "$ref": "#/components/schemas/PaymentId" }, "order": text(), "amount": amount(),
-            "currency": currency(), "state": { "$ref": "#/components/schemas/State" },
-            "transaction": text(), "intent": text(),
-        }), &["transaction", "intent"]),
-        "PaymentSummary": summary(json!({}), &[]),
-        "Payment": summary(json!({ "runs": list("Run") }), &[]),
-        "Failure": object(json!({
-            "step": text(), "reason": text(),
-            "retryable": { "type": "boolean", "description": "Whether a repeat with the same key tries again." },
-        }), &[]),
-        "Run": object(json!({
-            "number": { "type": "integer", "minimum": 1 },
-            "state": { "$ref": "#/components/schemas/State" },
-            "started_at": time(), "updated_at": time(), "steps": list("Step"),
-        }), &[]),
-        "Step": object(json!({
-            "step": text(),
-            "state": { "enum": ["running", "done", "failed", "undoing", "undone", "parked"] },
-            "started_at": time(), "ended_at": { "type": ["string", "null"], "format": "date-time" },
-            "undo_attempts": count(),
-        }), &[]),
-        "PaymentPage": object(json!({
-            "data": list("PaymentSummary"), "next": { "type": ["string", "null"] },
-        }), &[]),
-        "DeadLetters": object(json!({ "data": list("DeadLetter") }), &[]),
-        "DeadLetter": object(json!({
-            "kind": { "enum": ["undo", "receipt"] },
-            "payment": { "$ref": "#/components/schemas/PaymentId" },
-            "steps": { "type": "array", "items": { "$ref": "#/components/schemas/StuckStep" } },
-            "cause": text(), "failures": count(),
-        }), &["steps", "cause", "failures"]),
-        "StuckStep": object(json!({ "step": text(), "cause": text(), "attempts": count() }), &[]),
-        "Redriven": object(json!({ "delivered": count(), "failed": count() }), &[]),
-        "Health": object(json!({ "status": { "const": "up" } }), &[]),
-        "Ready": object(json!({
-            "ready": { "type": "boolean" }, "draining": { "type": "boolean" },
-            "store": up(), "provider": up(),
-        }), &[]),
-        "Problem": {
-            "type": "object", "description": "A problem of RFC 9457.",
-            "required": ["type", "title", "status"],
-            "properties": {
-                "type": { "type": "string", "enum": types },
-                "title": text(), "status": { "type": "integer" }, "detail": text(),
-                "errors": { "type": "array", "items": {
-                    "type": "object", "required": ["pointer", "detail"],
-                    "properties": { "pointer": text(), "detail": text() },
-                } },
-                "payment": { "$ref": "#/components/schemas/PaymentId" }, "step": text(),
-            },
-        },
-        "ProblemType": object(json!({
-            "type": { "type": "string", "enum": types }, "status": { "type": "integer" },
-            "title": text(), "charged": text(), "next": text(),
-        }), &[]),
-        "ProblemTypes": object(json!({ "data": list("ProblemType") }), &[]),
-    })
-}
-
-/// Describes a payment without its runs, and with more fields.
-fn summary(more: Value, optional: &[&str]) -> Value {
-    let text = || json!({ "type": "string" });
-    let time = || json!({ "type": "string", "format": "date-time" });
-    let mut properties = json!({
-        "id": { "$ref": "#/components/schemas/PaymentId" },
-        "idempotency_key": text(), "order": text(),
-        "amount": { "type": "integer", "minimum": 1 }, "currency": text(),
-        "state": { "$ref": "#/components/schemas/State" },
-        "created_at": time(), "updated_at": time(),
-        "transaction": text(), "intent": text(),
-        "receipt": { "enum": ["pending", "sent"] },
-        "failure": { "$ref": "#/components/schemas/Failure" },
-    });
-    if let (Value::Object(all), Value::Object(more)) = (&mut properties, more) {
-        all.extend(more);
-    }
-    let only_sometimes = ["transaction", "intent", "receipt", "failure"];
-    object(properties, &[optional, &only_sometimes].concat())
-}
-
-/// Describes an object that has no other fields than these, all of them except the optional ones.
-fn object(properties: Value, optional: &[&str]) -> Value {
-    let required: Vec<_> = properties
-        .as_object()
-        .into_iter()
-        .flat_map(Map::keys)
-        .filter(|name| !optional.contains(&name.as_str()))
-        .cloned()
-        .collect();
-    json!({
-        "type": "object", "required": required, "properties": properties,
-        "additionalProperties": false,
-    })
 }
