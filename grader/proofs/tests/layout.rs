@@ -43,6 +43,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     // A command that runs the exercise on a file of its user.
     ("plan", &[""], &[]),
     ("journal", &[""], &[]),
+    ("sources", &[""], &[]),
     // The gateway behind HTTP. The program starts it, and brings the services.
     ("service", &["domain", "", "adapters"], &["sim"]),
     ("app", &["domain", "sim", "", "harness", "adapters", "journal", "service"], &[]),
