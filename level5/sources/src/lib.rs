@@ -1,10 +1,12 @@
 //! What level 5's sync engine needs for real: three sources, and a store on disk.
 
+mod disk;
 mod file;
 mod http;
 mod known;
 mod layout;
 
+pub use disk::{DiskError, DiskStore};
 pub use file::{Changes, FileConfig, FileError, FileSource, Format, Missing, follow};
 pub use http::{HttpSource, UrlError};
 pub use known::{Absent, known};
