@@ -5,9 +5,11 @@ mod file;
 mod http;
 mod known;
 mod layout;
+mod postgres;
 
 pub use disk::{DiskError, DiskStore};
 pub use file::{Changes, FileConfig, FileError, FileSource, Format, Missing, follow};
 pub use http::{HttpSource, UrlError};
 pub use known::{Absent, known};
 pub use layout::Layout;
+pub use postgres::{PostgresError, PostgresSource, Table};

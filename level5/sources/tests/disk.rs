@@ -47,7 +47,7 @@ fn meta() -> SourceMeta {
     SourceMeta { standing: Standing::default(), latency: Duration::ZERO, every }
 }
 
-/// A source with one state for each number. Of each seven numbers three have deleted the record with their rest.
+/// A source with one state for each number. Each has deleted another one of the five records.
 #[derive(Clone)]
 struct Numbered {
     name: &'static str,
