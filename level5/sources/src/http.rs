@@ -39,6 +39,8 @@ pub enum UrlError {
 /// lost its document has not deleted its records. An answer with an older `Last-Modified` than an earlier one is a
 /// failure too. It is an outdated copy, and what is missing in it was not deleted.
 ///
+/// The transport bounds the time and the size of an answer.
+///
 /// # Cancellation
 ///
 /// A dropped request has changed nothing. The next one asks for the same.

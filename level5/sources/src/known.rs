@@ -14,6 +14,8 @@ use crate::layout::Listed;
 
 /// The most deletions that a source remembers; an older one gives way. An engine that has had a deletion keeps it.
 const MOST_DELETED: usize = 100_000;
+/// The most records of lists of changes, which bound no record by themselves. An older one gives way.
+const MOST_RECORDS: usize = 1_000_000;
 
 /// What it means that a list has a record no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +56,7 @@ pub async fn known(store: &impl Store, source: &SourceId) -> Result<Vec<Incoming
 pub(crate) struct Known {
     records: BTreeMap<RecordId, Incoming>,
     most_deleted: usize,
+    most_records: usize,
 }
 
 impl Default for Known {
@@ -66,7 +69,7 @@ impl Known {
     pub(crate) fn new(known: Vec<Incoming>) -> Self {
         let by_id = |record: Incoming| (record.id.clone(), record);
         let records = known.into_iter().map(by_id).collect();
-        Self { records, most_deleted: MOST_DELETED }
+        Self { records, most_deleted: MOST_DELETED, most_records: MOST_RECORDS }
     }
 
     /// Takes a list of the records, written at `written` by the source's clock. Returns the ids whose contents have
@@ -86,7 +89,10 @@ impl Known {
             }
             self.records.insert(now.id.clone(), now);
         }
-        self.forget();
+        self.forget(self.most_deleted, |record| record.content.is_none());
+        if absent == Absent::Unchanged {
+            self.forget(self.most_records, |_| true);
+        }
         changed
     }
 
@@ -114,17 +120,14 @@ impl Known {
         ids.iter().filter_map(|id| self.records.get(id)).cloned().collect()
     }
 
-    /// Forgets the oldest deletions beyond the bound.
-    fn forget(&mut self) {
-        let deleted = self.records.values().filter(|record| record.content.is_none());
-        let mut deleted: Vec<_> = deleted.map(|record| (record.at, record.id.clone())).collect();
-        let Some(beyond) =
-            deleted.len().checked_sub(self.most_deleted).filter(|beyond| *beyond > 0)
-        else {
-            return;
-        };
-        deleted.sort();
-        for (_, id) in deleted.into_iter().take(beyond) {
+    /// Forgets the oldest of some records beyond a bound.
+    fn forget(&mut self, most: usize, is_one: impl Fn(&Incoming) -> bool) {
+        let count = self.records.values().filter(|record| is_one(record)).count();
+        let Some(beyond) = count.checked_sub(most).filter(|beyond| *beyond > 0) else { return };
+        let some = self.records.values().filter(|record| is_one(record));
+        let mut some: Vec<_> = some.map(|record| (record.at, record.id.clone())).collect();
+        some.sort();
+        for (_, id) in some.into_iter().take(beyond) {
             self.records.remove(&id);
         }
     }
@@ -269,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn deletions_are_bounded() {
+    fn what_is_known_is_bounded() {
         let mut known = Known { most_deleted: 2, ..Known::default() };
         let all = |ids: &[&str]| ids.iter().map(|id| listed(id, Some("1"))).collect();
         known.take_all(all(&["a", "b", "c", "d", "e"]), second(1));
@@ -277,5 +280,10 @@ mod tests {
         known.take_all(all(&["a", "c", "e"]), second(3));
         known.take_all(all(&["c", "e"]), second(4));
         assert_eq!(shown(&known), ["a - 4/0", "b - 3/0", "c 1 1/0", "e 1 1/0"]);
+        let mut known = Known { most_records: 2, ..Known::default() };
+        for (id, at) in [("a", 3), ("b", 1), ("c", 2)] {
+            known.take(vec![stamped(id, Some("1"), at, 0)], second(9), Absent::Unchanged);
+        }
+        assert_eq!(shown(&known), ["a 1 3/0", "c 1 2/0"]);
     }
 }

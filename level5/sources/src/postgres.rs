@@ -130,7 +130,7 @@ impl PostgresSource {
     pub async fn prepare(&self) -> Result<(), PostgresError> {
         let session = self.session().await?;
         let made = session.client.batch_execute(&self.table.log()).await;
-        made.map_err(|error| self.problem(&error))?;
+        made.map_err(|error| self.refusal(&error))?;
         self.put_back(session);
         Ok(())
     }
@@ -171,12 +171,19 @@ impl PostgresSource {
         *lock(&self.idle) = Some(session);
     }
 
+    /// The problem of a poll or a fetch. What they miss is the log.
     fn problem(&self, error: &tokio_postgres::Error) -> PostgresError {
-        let place = self.connector.place();
         match error.as_db_error() {
             Some(refused) if *refused.code() == SqlState::UNDEFINED_TABLE => {
                 PostgresError::NotPrepared(self.table.to_string())
             }
+            _ => self.refusal(error),
+        }
+    }
+
+    fn refusal(&self, error: &tokio_postgres::Error) -> PostgresError {
+        let place = self.connector.place();
+        match error.as_db_error() {
             Some(refused) => PostgresError::Refused { place, why: refused.message().to_owned() },
             None => PostgresError::Connection { place, why: session::cause(error) },
         }

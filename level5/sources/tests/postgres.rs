@@ -5,7 +5,7 @@
 mod server;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use level5::conflict::{SourceId, Standing};
@@ -23,9 +23,15 @@ use tokio_postgres::{Client, NoTls};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A server for the test; none where there is no PostgreSQL.
+/// A server of one test; none where there is no PostgreSQL.
 fn start() -> Option<Server> {
     Server::start(Flush::Cache).expect("the server")
+}
+
+/// A database of the test's own, on a server that the tests share. It ends with the process.
+fn database() -> Option<String> {
+    static SHARED: OnceLock<Option<Server>> = OnceLock::new();
+    Some(SHARED.get_or_init(start).as_ref()?.database().expect("a database"))
 }
 
 async fn connect(url: &str) -> Client {
@@ -103,8 +109,7 @@ fn stamp(incoming: &[Incoming], id: &str) -> (jiff::Timestamp, u64) {
 
 #[tokio::test]
 async fn rows_are_records_and_a_poll_has_what_has_changed() {
-    let Some(server) = start() else { return };
-    let url = server.database().expect("a database");
+    let Some(url) = database() else { return };
     let client = connect(&url).await;
     table(&client, "bigint").await;
     run(&client, "insert into items values (1, 'Ann', 0.5), (2, 'Bob', null)").await;
@@ -114,6 +119,13 @@ async fn rows_are_records_and_a_poll_has_what_has_changed() {
     for _ in 0..2 {
         source.prepare().await.expect("a log");
     }
+    let none = Table::new("public", "none", "id").expect("names");
+    let none = PostgresSource::new(SourceId::new("none"), &format!("{url}?sslmode=disable"), none);
+    let refused = none.expect("a URL").prepare().await;
+    assert!(
+        matches!(&refused, Err(PostgresError::Refused { why, .. }) if why.contains("none")),
+        "{refused:?}"
+    );
     let mut reader = Reader::new(source);
     let first = reader.news().await;
     assert_eq!(shown(&first), ["1 Ann", "2 Bob"]);
@@ -144,8 +156,7 @@ async fn rows_are_records_and_a_poll_has_what_has_changed() {
 
 #[tokio::test]
 async fn a_change_that_is_committed_late_is_not_skipped() {
-    let Some(server) = start() else { return };
-    let url = server.database().expect("a database");
+    let Some(url) = database() else { return };
     let (early, late) = (connect(&url).await, connect(&url).await);
     table(&early, "text").await;
     let source = source(&url);
@@ -167,8 +178,7 @@ async fn a_change_that_is_committed_late_is_not_skipped() {
 
 #[tokio::test]
 async fn a_write_that_has_waited_for_another_one_is_newer() {
-    let Some(server) = start() else { return };
-    let url = server.database().expect("a database");
+    let Some(url) = database() else { return };
     let (one, other) = (connect(&url).await, Arc::new(connect(&url).await));
     table(&one, "text").await;
     let source = source(&url);
@@ -183,7 +193,7 @@ async fn a_write_that_has_waited_for_another_one_is_newer() {
     });
     let waiting = async {
         let observer = connect(&url).await;
-        let lock = "select from pg_stat_activity where wait_event_type = 'Lock'";
+        let lock = "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
         while observer.query(lock, &[]).await.expect("rows").is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -242,8 +252,7 @@ async fn an_engine_follows_a_table_through_the_end_of_its_server() {
 
 #[tokio::test]
 async fn a_poll_that_is_dropped_leaves_no_connection_behind() {
-    let Some(server) = start() else { return };
-    let url = server.database().expect("a database");
+    let Some(url) = database() else { return };
     let client = connect(&url).await;
     table(&client, "text").await;
     let source = source(&url);
