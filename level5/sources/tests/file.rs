@@ -193,7 +193,8 @@ async fn lines_with_all_records_are_read_when_they_rest() {
     let folder = Folder::new();
     folder.write("{\"id\":\"a\",\"name\":\"Ann\"}\n{\"id\":\"b\",\"name\":\"Bob\"}\n");
     let config = FileConfig { absent: Absent::Deleted, ..FileConfig::lines() };
-    let settle = Duration::from_millis(300);
+    // Far longer than the pauses of the writer below, on a machine that is busy too.
+    let settle = Duration::from_secs(1);
     let source = folder.open(FileConfig { settle, patience: PATIENCE, ..config }, vec![]);
     assert_eq!(read(&source).await, ["a Ann", "b Bob"]);
     folder.write("");

@@ -1,9 +1,12 @@
 //! A document on a server on loopback: news, no news, deletions, faults. Real sockets, on real time.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use http::StatusCode;
+use http::header::{AUTHORIZATION, DATE, HeaderMap, HeaderName, HeaderValue};
+use level4::http_client::{Request as ClientRequest, Response, Transport, TransportError};
 use level4_http::{Limits, Reqwest};
 use level5::conflict::{Fields, SourceId, Standing};
 use level5::multi_source_cache::Failure;
@@ -15,6 +18,7 @@ use level5_sources::{HttpSource, Layout, UrlError, known};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
@@ -241,30 +245,36 @@ async fn a_slow_server_is_given_up_and_asked_again() {
     assert!(matches!(engine.get(&"a".into(), None).await, Read::Fresh(_)));
 }
 
+/// Answers each request when the test says so, in the order of the requests.
+struct Gated(Mutex<VecDeque<oneshot::Receiver<Response>>>);
+
+impl Transport for Gated {
+    async fn send(&self, _: ClientRequest) -> Result<Response, TransportError> {
+        let answer =
+            self.0.lock().expect("answers").pop_front().expect("an answer for each request");
+        answer.await.map_err(|_| TransportError::Incomplete)
+    }
+}
+
 #[tokio::test]
 async fn an_answer_that_is_overtaken_changes_nothing() {
-    let document = Document::default();
-    let (_server, url) = server(&document).await;
-    document.write("1", NOON, json!([{"id": "a", "name": "old"}]));
-    document.set(|state| state.delay = Duration::from_millis(700));
-    let source = source(&url);
-    let late = source.fetch_all();
-    let early = async {
-        while document.log().is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        // Without a time of the document, so that the order of the requests decides alone.
-        document.set(|state| {
-            (state.delay, state.modified, state.etag) = (Duration::ZERO, None, None);
-            state.records = json!([{"id": "a", "name": "new"}]);
-        });
-        source.fetch_all().await
+    let (first, first_answer) = oneshot::channel();
+    let (second, second_answer) = oneshot::channel();
+    let transport = Gated(Mutex::new([first_answer, second_answer].into()));
+    let id = SourceId::new("web");
+    let source = HttpSource::new(id, "http://web/", Layout::default(), transport).expect("a URL");
+    let answer = |name: &str| {
+        let headers = HeaderMap::from_iter([(DATE, HeaderValue::from_static(NOON))]);
+        let body = json!([{"id": "a", "name": name}]).to_string().into_bytes().into();
+        Response { status: StatusCode::OK, headers, body }
     };
-    let (late, early) = tokio::join!(late, early);
-    for answer in [late, early] {
-        let content = answer.expect("an answer").remove(0).content.expect("a record");
-        assert_eq!(content["name"], "new");
-    }
+    let (mut late, mut early) = (Box::pin(source.fetch_all()), Box::pin(source.fetch_all()));
+    assert!(futures::poll!(late.as_mut()).is_pending());
+    assert!(futures::poll!(early.as_mut()).is_pending());
+    second.send(answer("new")).expect("it waits");
+    assert_eq!(shown(early.await.expect("an answer")), ["a new 12:00:00/0"]);
+    first.send(answer("old")).expect("it waits");
+    assert_eq!(shown(late.await.expect("an answer")), ["a new 12:00:00/0"]);
 }
 
 #[tokio::test]
