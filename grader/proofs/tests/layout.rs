@@ -45,6 +45,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     // The exercise on real parts: mail, webhooks, a store.
     ("notify", &[""], &[]),
     ("journal", &[""], &[]),
+    ("sources", &[""], &[]),
     // The gateway behind HTTP. The program starts it, and brings the services.
     ("service", &["domain", "", "adapters"], &["sim"]),
     ("app", &["domain", "sim", "", "harness", "adapters", "journal", "service"], &[]),
