@@ -364,8 +364,10 @@ async fn beside_other_failures(cx: &Cx) -> Outcome {
         }
         let runtime = Builder::new_current_thread().enable_time().build().ok()?;
         runtime.block_on(async {
-            for task in 0..if number == 1 { BESIDE } else { 1 } {
-                spawning.spawn(format!("{number}-{task}"), async { Err::<(), _>("no") });
+            let (thread, tasks) = [("first", 1), ("other", BESIDE)][number];
+            for task in 1..=tasks {
+                let name = format!("task {task} of the {thread} thread");
+                spawning.spawn(name, async { Err::<(), _>("no") });
             }
             // Each task ends, also one that waits for the other thread's call of the handler.
             for _ in 0..10 * REAL_MS {

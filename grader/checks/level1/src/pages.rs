@@ -66,7 +66,7 @@ impl Pages {
     }
 
     /// So many pages as well, of which one in [`PART`] takes a millisecond: a reader that lets other tasks run between
-    /// two pages is not taken for one that spins.
+    /// two pages does not count as one that spins.
     fn in_parts(pages: Vec<Planned>) -> Arc<Self> {
         let time = |number: u32| u64::from(number.is_multiple_of(PART));
         Arc::new(Self { time, timeline: None, pages, seen: Arc::default() })
