@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
 use futures::FutureExt;
@@ -328,7 +329,90 @@ pub async fn handler_is_contained(cx: Cx) -> Outcome {
     ensure!(running == 0, "tasks counted as running after a handler's panic";
         expected = "0", observed = running.to_string(),
         help = "decrease the count however a task ends: a guard with Drop does");
+    beside_other_failures(&cx).await
+}
+
+/// Tasks that fail on another thread, while the handler is called on the first one.
+const BESIDE: usize = 3;
+
+/// The handler panics on one thread while tasks fail on another one: it is called with their failures as well, in
+/// whichever task.
+async fn beside_other_failures(cx: &Cx) -> Outcome {
+    let (inside, begins) = channel();
+    let (inside, begins) = (Mutex::new(inside), Mutex::new(begins));
+    let tracker: Arc<Mutex<Option<Tracker>>> = Arc::default();
+    let (itself, heard) = (Arc::clone(&tracker), Heard::default());
+    let log = Arc::clone(&heard);
+    let handler = move |failure: &Failure| {
+        let is_first = {
+            let mut log = lock(&log);
+            log.push(Told::of(failure));
+            log.len() == 1
+        };
+        if is_first {
+            let _ = lock(&inside).send(());
+            waits_for_the_others(lock(&itself).clone());
+        }
+        panic!("the handler is broken too");
+    };
+    let made = cx.call_fn("Tracker::new", || Tracker::new(handler)).await?;
+    *lock(&tracker) = Some(made.clone());
+    let spawning = made.clone();
+    let work = move |number: usize| -> Option<()> {
+        if number == 1 {
+            lock(&begins).recv().ok()?;
+        }
+        let runtime = Builder::new_current_thread().enable_time().build().ok()?;
+        runtime.block_on(async {
+            let (thread, tasks) = [("first", 1), ("other", BESIDE)][number];
+            for task in 1..=tasks {
+                let name = format!("task {task} of the {thread} thread");
+                spawning.spawn(name, async { Err::<(), _>("no") });
+            }
+            // Each task ends, also one that waits for the other thread's call of the handler.
+            for _ in 0..10 * REAL_MS {
+                if runtime.metrics().num_alive_tasks() == 0 {
+                    break;
+                }
+                sleep(ms(1)).await;
+            }
+            Some(())
+        })
+    };
+    if cx.on_threads(SPAWN, 2, work)?.contains(&None) {
+        return Err(Fail::new("a thread of the grader got no runtime"));
+    }
+    let names = |told: &[Told]| list(told.iter().map(|told| &told.task));
+    let (mut record, mut heard) = (failures(cx, &made).await?, lock(&heard).clone());
+    // In which order is asked elsewhere.
+    for told in [&mut record, &mut heard] {
+        told.sort_by(|a, b| a.task.cmp(&b.task));
+    }
+    ensure!(heard.len() == 1 + BESIDE && heard == record, "the handler panics on one thread while {BESIDE} tasks fail on another one: the failures that it is called with";
+        expected = format!("all {}, each once: {}", 1 + BESIDE, names(&record)),
+        observed = names(&heard),
+        help = "contain the panic of each call of the handler by itself: one that ends the loop over the failures that \
+                wait leaves the others without a call");
+    let running = cx.call_fn("Tracker::running", || made.running()).await?;
+    ensure!(running == 0, "tasks counted as running after the handler's panics on two threads";
+        expected = "0", observed = running.to_string(),
+        help = "decrease the count when the failure was handled, also by a panic");
     Ok(())
+}
+
+/// Real milliseconds that are enough for a task that another thread is about to run.
+const REAL_MS: u32 = 300;
+
+/// Returns when the tasks of the other thread have failed, or when they cannot: a tracker may let them wait until the
+/// handler has returned.
+fn waits_for_the_others(tracker: Option<Tracker>) {
+    let (_never, tick) = channel::<()>();
+    for _ in 0..REAL_MS {
+        if tracker.as_ref().is_none_or(|tracker| tracker.failures().len() > BESIDE) {
+            return;
+        }
+        let _ = tick.recv_timeout(ms(1));
+    }
 }
 
 pub async fn running(cx: Cx) -> Outcome {

@@ -81,8 +81,9 @@ pub async fn cut_characters(cx: Cx) -> Outcome {
         "\u{fffd} was in the text before",
     ];
     for text in values::texts(&mut draw).into_iter().chain(marks.map(str::to_owned)) {
-        // Chunks of three bytes begin with the marks.
-        for size in [1, 3, text.len().max(1)] {
+        // Chunks of three bytes begin with the marks. No more chunks than may cost a poll each, and a few more.
+        let least = text.len() / 2_000;
+        for size in [1, 3, text.len().max(1)].map(|size| size.max(least)) {
             let chunks = text.as_bytes().chunks(size).map(|bytes| Ok(bytes.to_vec())).collect();
             let observed = read(&cx, chunks, 100_000).await?;
             ensure!(observed.as_ref() == Ok(&text), "a text was changed";

@@ -351,7 +351,28 @@ pub async fn heeds_the_list(cx: Cx) -> Outcome {
             }
         }
     }
+    let apart = [shuffled[0], shuffled[1], shuffled[0], shuffled[2], shuffled[1]];
+    for list in [&[Section::Users, Section::Users][..], &repeated, &many, &apart] {
+        asked_as_often(&cx, list).await?;
+    }
     any_number_of_failures(&cx, &mut draw).await
+}
+
+/// A list that names a section again means what the list does that names it once: each source is asked as often.
+async fn asked_as_often(cx: &Cx, list: &[Section]) -> Outcome {
+    let once: Vec<_> = Section::ALL.into_iter().filter(|section| list.contains(section)).collect();
+    let calls = async |list: &[Section]| -> Result<usize, Fail> {
+        cx.timeline().restart();
+        let fake = Fake::new(cx);
+        cx.call(NAME, load(fake.source(), list, limits(LIMITS))).await?;
+        Ok(fake.called().len())
+    };
+    // How often a source is asked at all is another criterion's business.
+    let (expected, observed) = (calls(&once).await?, calls(list).await?);
+    ensure!(observed == expected, "a list that names sections more than once leads to {observed} calls";
+        expected = format!("{expected}, as with the list {}", names(&once)),
+        help = "make one call for each section of the page, and look each of them up in the list");
+    Ok(())
 }
 
 pub async fn stops_the_rest(cx: Cx) -> Outcome {

@@ -314,6 +314,30 @@ pub async fn adds_up(cx: Cx) -> Outcome {
         };
         same(figures(&observed), figures(&total(&loads)), || headline, ADDS)?;
     }
+    zeros_among_others(&cx, &mut draw).await
+}
+
+/// A load counts whatever its figures are: one without calls that took longest, and one that took no time.
+async fn zeros_among_others(cx: &Cx, draw: &mut Draw) -> Outcome {
+    let slow = LoadMetrics { load_time: ms(100_000), calls: 0, ..CALM };
+    let at_once = LoadMetrics { load_time: ms(0), calls: 5, failures: 3, timeouts: 2 };
+    for (odd, what) in [(slow, "has no calls and took longest"), (at_once, "took no time")] {
+        for count in 1..=4 {
+            for place in 0..count {
+                let mut loads: Vec<_> = (0..count).map(|_| drawn(draw)).collect();
+                loads[place] = odd;
+                let headline =
+                    || format!("{count} loads do not add up, of which number {} {what}", place + 1);
+                let expected = || figures(&total(&loads));
+                let sum = async { loads.iter().copied().sum::<LoadMetrics>() };
+                let observed = cx.call("LoadMetrics::sum", sum).await?.value;
+                same(figures(&observed), expected(), headline, ADDS)?;
+                let added = async { loads.iter().copied().reduce(|sum, load| sum + load) };
+                let observed = cx.call("LoadMetrics::add", added).await?.value.unwrap_or(CALM);
+                same(figures(&observed), expected(), headline, ADDS)?;
+            }
+        }
+    }
     Ok(())
 }
 
