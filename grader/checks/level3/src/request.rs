@@ -376,26 +376,23 @@ pub async fn checks_the_currency_first(cx: Cx) -> Outcome {
     .await
 }
 
-/// Letters that the rest of a request has none of: each of them in the output is a part of a secret.
-const RARE: [char; 12] = ['ა', 'ბ', 'გ', 'დ', 'ე', 'ვ', 'ზ', 'თ', 'ი', 'კ', 'ლ', 'მ'];
+/// Letters of an address and those of a token that the rest of a request has none of: each of them in the output is a
+/// part of a secret.
+const RARE: [&[char]; 2] = [&['ა', 'ბ', 'გ', 'დ', 'ე', 'ვ'], &['ზ', 'თ', 'ი', 'კ', 'ლ', 'მ']];
 
 /// Letters of which no name of a field and no word for a hidden value has three in a row.
-const PLAIN: [char; 6] = ['J', 'K', 'Q', 'V', 'W', 'Z'];
+const PLAIN: [&[char]; 2] = [&['J', 'Q', 'Z'], &['K', 'V', 'W']];
 
-/// Characters of a secret in a row, in plain letters, that are a part of it and no chance.
+/// Plain letters in a row that are a part of a secret and no chance.
 const PART: usize = 3;
 
-fn rare(draw: &mut Draw, length: usize) -> String {
-    (0..length).map(|_| *draw.pick(&RARE)).collect()
-}
-
-/// A text of plain letters, no two of them alike side by side: a row of one letter may hide a value.
-fn plain(draw: &mut Draw, length: usize) -> String {
-    let mut at = draw.index(PLAIN.len());
+/// A text in which no letter follows itself: a row of one letter may stand for what is hidden.
+fn text_of(letters: &[char], draw: &mut Draw, length: usize) -> String {
+    let mut at = draw.index(letters.len());
     (0..length)
         .map(|_| {
-            at = (at + 1 + draw.index(PLAIN.len() - 1)) % PLAIN.len();
-            PLAIN[at]
+            at = (at + 1 + draw.index(letters.len() - 1)) % letters.len();
+            letters[at]
         })
         .collect()
 }
@@ -403,11 +400,12 @@ fn plain(draw: &mut Draw, length: usize) -> String {
 /// What the output shows of a secret.
 fn part_of(secret: &str, shown: &str) -> Option<String> {
     let letters: Vec<char> = secret.chars().collect();
-    let is_shown = |letter: &&char| RARE.contains(*letter) && shown.contains(**letter);
+    let is_of = |sets: [&[char]; 2], letter: &char| sets.iter().any(|set| set.contains(letter));
+    let is_shown = |letter: &&char| is_of(RARE, letter) && shown.contains(**letter);
     if let Some(letter) = letters.iter().find(is_shown) {
         return Some(letter.to_string());
     }
-    let are_plain = |part: &&[char]| part.iter().all(|letter| PLAIN.contains(letter));
+    let are_plain = |part: &&[char]| part.iter().all(|letter| is_of(PLAIN, letter));
     let mut parts =
         letters.windows(PART).filter(are_plain).map(|part| part.iter().collect::<String>());
     parts.find(|part| shown.contains(part.as_str()))
@@ -418,25 +416,16 @@ pub async fn debug_shows_no_secret(cx: Cx) -> Outcome {
     validate(&cx, &request("a")).await?.ok();
     let mut draw = cx.draw();
     // A part may be the first letter of an address, or the last four characters of a token.
-    let letters = 4 + draw.index(40);
-    let secrets = [
-        ("ada.lovelace@analytical.example".to_owned(), "pm_1Qz8secretToken".to_owned()),
-        (
-            format!(
-                "{}.{}@{}.{}",
-                rare(&mut draw, 5),
-                rare(&mut draw, letters),
-                rare(&mut draw, 7),
-                rare(&mut draw, 3)
-            ),
-            rare(&mut draw, letters),
-        ),
-        (
-            format!("{}@{}.{}", plain(&mut draw, 9), plain(&mut draw, 8), plain(&mut draw, 4)),
-            plain(&mut draw, 24),
-        ),
-        (plain(&mut draw, 6), plain(&mut draw, 5)),
-    ];
+    let length = 4 + draw.index(40);
+    let mut secrets =
+        vec![("ada.lovelace@analytical.example".to_owned(), "pm_1Qz8secretToken".to_owned())];
+    for [address, token] in [RARE, PLAIN] {
+        let mut part = |length| text_of(address, &mut draw, length);
+        let email = format!("{}.{}@{}.{}", part(3), part(length), part(7), part(3));
+        secrets.push((email, text_of(token, &mut draw, length)));
+        // Neither need be valid: what is shown of it ends up in the log before it is refused.
+        secrets.push((text_of(address, &mut draw, 6), text_of(token, &mut draw, 5)));
+    }
     for (email, card) in secrets {
         let secret =
             PaymentRequest { email: email.clone(), card: card.clone(), ..request("order-1") };

@@ -158,6 +158,10 @@ async fn completes_with_every_critical_step(cx: &Cx) -> Outcome {
         }
         sleep(ms(60_000)).await;
         let (next, (lease, saga_log)) = (bench(Does::Works), claimed(&memory).await?);
+        if saga_log.records.iter().any(|record| matches!(record, Record::Compensating { .. })) {
+            // That a saga which was going back still goes back is a criterion of its own.
+            break;
+        }
         let owner = SagaOwner { journal: &memory, lease, observer: &ignore_events };
         let resume = next.saga.resume(&owner, &saga_log, Deadline::after(ms(10_000)));
         let end = cx.call("Saga::resume", resume).await?.value;
