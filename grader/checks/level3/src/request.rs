@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use grader_kit::{Cx, Fail, Outcome, ensure};
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure};
 use level3::ids::InvalidText;
 use level3::money::{MAX_MINOR, MoneyError};
 use level3::request::{InvalidRequest, Payment, PaymentRequest};
@@ -376,33 +376,76 @@ pub async fn checks_the_currency_first(cx: Cx) -> Outcome {
     .await
 }
 
+/// Letters of an address and those of a token that the rest of a request has none of: each of them in the output is a
+/// part of a secret.
+const RARE: [&[char]; 2] = [&['ა', 'ბ', 'გ', 'დ', 'ე', 'ვ'], &['ზ', 'თ', 'ი', 'კ', 'ლ', 'მ']];
+
+/// Letters of which no name of a field and no word for a hidden value has three in a row.
+const PLAIN: [&[char]; 2] = [&['J', 'Q', 'Z'], &['K', 'V', 'W']];
+
+/// Plain letters in a row that are a part of a secret and no chance.
+const PART: usize = 3;
+
+/// A text in which no letter follows itself: a row of one letter may stand for what is hidden.
+fn text_of(letters: &[char], draw: &mut Draw, length: usize) -> String {
+    let mut at = draw.index(letters.len());
+    (0..length)
+        .map(|_| {
+            at = (at + 1 + draw.index(letters.len() - 1)) % letters.len();
+            letters[at]
+        })
+        .collect()
+}
+
+/// What the output shows of a secret.
+fn part_of(secret: &str, shown: &str) -> Option<String> {
+    let letters: Vec<char> = secret.chars().collect();
+    let is_of = |sets: [&[char]; 2], letter: &char| sets.iter().any(|set| set.contains(letter));
+    let is_shown = |letter: &&char| is_of(RARE, letter) && shown.contains(**letter);
+    if let Some(letter) = letters.iter().find(is_shown) {
+        return Some(letter.to_string());
+    }
+    let are_plain = |part: &&[char]| part.iter().all(|letter| is_of(PLAIN, letter));
+    let mut parts =
+        letters.windows(PART).filter(are_plain).map(|part| part.iter().collect::<String>());
+    parts.find(|part| shown.contains(part.as_str()))
+}
+
 pub async fn debug_shows_no_secret(cx: Cx) -> Outcome {
     // A level whose `validate` is still to be written scores nothing here.
     validate(&cx, &request("a")).await?.ok();
-    let (local, domain, card) = ("ada.lovelace", "analytical.example", "pm_1Qz8secretToken");
-    let secret = PaymentRequest {
-        email: format!("{local}@{domain}"),
-        card: card.to_owned(),
-        ..request("order-1")
-    };
-    let shown = cx
-        .call_fn("the Debug output of PaymentRequest", || {
-            // Every flag that a caller may set.
-            format!("{secret:?} {secret:#?} {secret:x?} {secret:#X?} {secret:9?} {secret:+.99?} {secret:05?}")
-        })
-        .await?;
-    for (text, what) in [
-        (local, "e-mail address"),
-        (domain, "e-mail address"),
-        (card, "card token"),
-        (&card[..6], "card token"),
-    ] {
-        ensure!(
-            !shown.contains(text),
-            "the Debug output of PaymentRequest shows the {what}";
-            expected = "key, order, amount and currency at most", observed = shown,
-            help = "a request ends up in logs: implement Debug by hand, without the secret fields"
-        );
+    let mut draw = cx.draw();
+    // A part may be the first letter of an address, or the last four characters of a token.
+    let length = 4 + draw.index(40);
+    let mut secrets =
+        vec![("ada.lovelace@analytical.example".to_owned(), "pm_1Qz8secretToken".to_owned())];
+    for [address, token] in [RARE, PLAIN] {
+        let mut part = |length| text_of(address, &mut draw, length);
+        let email = format!("{}.{}@{}.{}", part(3), part(length), part(7), part(3));
+        secrets.push((email, text_of(token, &mut draw, length)));
+        // Neither need be valid: what is shown of it ends up in the log before it is refused.
+        secrets.push((text_of(address, &mut draw, 6), text_of(token, &mut draw, 5)));
+    }
+    for (email, card) in secrets {
+        let secret =
+            PaymentRequest { email: email.clone(), card: card.clone(), ..request("order-1") };
+        let shown = cx
+            .call_fn("the Debug output of PaymentRequest", || {
+                // Every flag that a caller may set.
+                format!("{secret:?} {secret:#?} {secret:x?} {secret:#X?} {secret:9?} {secret:+.99?} {secret:05?}")
+            })
+            .await?;
+        let words = ["ada.lovelace", "analytical.example", "pm_1Qz", "secretToken"];
+        for (secret, what) in [(&email, "e-mail address"), (&card, "card token")] {
+            let word = words.iter().find(|word| secret.contains(**word) && shown.contains(**word));
+            let part = word.map(|word| (*word).to_owned()).or_else(|| part_of(secret, &shown));
+            ensure!(
+                part.is_none(),
+                "the Debug output of PaymentRequest shows the {what}, or a part of it: {:?} of {secret:?}", part.unwrap_or_default();
+                expected = "key, order, amount and currency at most", observed = shown,
+                help = "a request ends up in logs: implement Debug by hand, without the secret fields, their beginnings and their ends"
+            );
+        }
     }
     Ok(())
 }

@@ -177,7 +177,8 @@ pub async fn waits_when_the_server_says_so(cx: Cx) -> Outcome {
     let call = cx.call(NAME, bench.go("a charge", Charge, Deadline::after(ms(700)))).await?;
     let wait = call.value.map_err(wait_of);
     ensure!(wait == Err(ms(700)) && call.took == ms(0), "a pause of 700 ms, a deadline in 700 ms: after {} ms the caller was {}", call.took.as_millis(), told(wait);
-        expected = "refused at once, with a wait of 700 ms");
+        expected = "refused at once, with a wait of 700 ms",
+        help = "the time at which a slot is free is not before the end of a pause: count the pause when you compute the wait");
     Ok(())
 }
 

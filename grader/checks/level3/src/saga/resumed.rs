@@ -1,17 +1,22 @@
 //! A saga that another owner takes over.
 
+use std::sync::Arc;
+
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
 use level3::deadline::Deadline;
 use level3::journal::{
     Claimed, FailureKind, Journal, Lease, MemoryJournal, Opened, Payload, Record, SagaFailure,
     SagaId, SagaLog,
 };
+use level3::retry::{Backoff, NoJitter};
 use level3::saga::{SagaError, SagaOutcome, SagaOwner, Step, ignore_events};
 use tokio::time::{sleep, timeout};
 
+use crate::faulty::{Fault, Faulty};
+use crate::parts::nz;
 use crate::steps::{
-    Bench, Does, KINDS, Panics, State, Undo, called, calls, given_right, reads_an_end, said, shown,
-    state_of, undone_sorted,
+    Bench, Does, KINDS, Panics, State, Undo, called, calls, given_right, reads_an_end,
+    records_told, said, shown, state_of, undone, undone_sorted,
 };
 
 /// A saga whose owner died after it had written these records, and the right to go on with it.
@@ -100,6 +105,7 @@ pub async fn finishes_past_the_pivot(cx: Cx) -> Outcome {
         );
     }
     writes_that_an_optional_step_has_failed(&cx).await?;
+    completes_with_every_critical_step(&cx).await?;
     // Everything was done, only the end is not written.
     let bench = Bench::new(&cx).add("capture", Does::Works, Undo::Works, Step::pivot);
     let end = resumed(&cx, &bench, done("capture", &["capture"])?).await?;
@@ -117,6 +123,57 @@ pub async fn finishes_past_the_pivot(cx: Cx) -> Outcome {
     ensure!(matches!(end, Ok(SagaOutcome::Completed(_))) && called(&bench.log) == ["close"],
         "a step that had begun behind the pivot is not called again"; expected = "close, then Completed",
         observed = format!("{}, then {}", calls(&bench.log), said(&end)));
+    Ok(())
+}
+
+/// A critical step has failed past the pivot, and the process dies at one write after another. Whether the next owner
+/// takes what is written as the decision to go back, or calls the step again, is free.
+async fn completes_with_every_critical_step(cx: &Cx) -> Outcome {
+    for at in 1..=12 {
+        let bench = |ride| {
+            Bench::new(cx)
+                .step("reserve", Does::Works, Undo::Works)
+                .add("capture", Does::Works, Undo::Works, Step::pivot)
+                .step("ride", ride, Undo::Works)
+                .step("close", Does::Works, Undo::Works)
+        };
+        let first = bench(Does::NotDone(FailureKind::Rejected));
+        let memory = MemoryJournal::new();
+        let journal = Faulty::new(&memory, at, Fault::Hangs, &Arc::default());
+        let opened = first.saga.open(&journal, SagaId::new("one"), &Vec::new()).await;
+        let Ok(Opened::New(lease)) = opened else {
+            return Err(Fail::new("Saga::open does not open a new saga"));
+        };
+        let owner = SagaOwner { journal: &journal, lease, observer: &ignore_events };
+        let run = first.saga.run(&owner, Vec::new(), Deadline::after(ms(10_000)));
+        let dies = journal.failed();
+        let until_it_dies = async {
+            tokio::select! {
+                _ = run => false,
+                () = dies.notified() => true,
+            }
+        };
+        if !cx.call("Saga::run", until_it_dies).await?.value {
+            break;
+        }
+        sleep(ms(60_000)).await;
+        let (next, (lease, saga_log)) = (bench(Does::Works), claimed(&memory).await?);
+        if saga_log.records.iter().any(|record| matches!(record, Record::Compensating { .. })) {
+            // That a saga which was going back still goes back is a criterion of its own.
+            break;
+        }
+        let owner = SagaOwner { journal: &memory, lease, observer: &ignore_events };
+        let resume = next.saga.resume(&owner, &saga_log, Deadline::after(ms(10_000)));
+        let end = cx.call("Saga::resume", resume).await?.value;
+        let is_without = |state: &State| !state.iter().any(|name| name == "ride");
+        ensure!(
+            !matches!(&end, Ok(SagaOutcome::Completed(state)) if is_without(state)),
+            "the critical step ride has failed past the pivot, the process has died at its write number {at}, and the next owner completes the saga without ride";
+            expected = "undone, or ride called again: a saga is Completed when each critical step is done",
+            observed = format!("{}, then {}; the records were: {}", calls(&next.log), said(&end), records_told(&saga_log.records)),
+            help = "write StepFailed of a critical step in one batch with Compensating, or let StepFailed of a critical step mean that the saga goes back"
+        );
+    }
     Ok(())
 }
 
@@ -304,6 +361,43 @@ pub async fn goes_on_undoing(cx: Cx) -> Outcome {
     ensure!(said(&end) == expected, "two attempts to undo reserve had begun when the process ended, and the next one fails for good: the outcome counts other attempts";
         expected = expected, observed = format!("{}, then {}", calls(&again.log), said(&end)),
         help = "UndoStarted names the number of its attempt: an owner that takes the saga over goes on with the next one");
+    attempts_that_are_left(&cx).await
+}
+
+/// The attempts of earlier owners count: the next one makes those that are left, no more and no fewer.
+async fn attempts_that_are_left(cx: &Cx) -> Outcome {
+    let most = u32::try_from(cx.draw().between(3..=7)).unwrap_or(3);
+    let backoff = Backoff::new(ms(100), 1.0, ms(100), nz(most));
+    let backoff =
+        backoff.map_err(|why| Fail::new(format!("Backoff::new refuses its figures: {why}")))?;
+    let bench =
+        || {
+            let mut bench = Bench::new(cx)
+                .step("reserve", Does::Works, Undo::FailsTimes(1000))
+                .step("close", Does::NotDone(FailureKind::Rejected), Undo::Works);
+            bench.saga = bench.take().undo_with(backoff, Arc::new(NoJitter));
+            bench
+        };
+    // How many attempts there are is a criterion of its own.
+    let total = undone(&bench().run(cx).await?.1).len();
+    for before in [1, total / 2, total.saturating_sub(1)] {
+        let mut records = done("reserve", &["reserve"])?;
+        records.push(started("close"));
+        records.push(Record::StepFailed { failure: failure("close"), may_have_acted: false });
+        records.push(Record::Compensating { failure: failure("close") });
+        let undo = |attempt| Record::UndoStarted { step: "reserve".into(), attempt };
+        records.extend((1..=before as u32).map(undo));
+        let bench = bench();
+        let end = resumed(cx, &bench, records).await?;
+        let (made, left) = (undone(&bench.log).len(), total.saturating_sub(before));
+        ensure!(
+            made == left || before == 0 || left == 0,
+            "an undo that fails each time has {total} attempts; {before} had begun when the process ended, and the next owner makes {made}";
+            expected = format!("{left}: those that are left; an owner that came with all of them would never park it, restart after restart"),
+            observed = format!("{}, then {}", calls(&bench.log), said(&end)),
+            help = "compare the number of the attempt, which goes on from that of the last UndoStarted, with those that there are; not how often this owner has tried"
+        );
+    }
     Ok(())
 }
 

@@ -333,7 +333,8 @@ async fn survives(
     ensure!(!stuck[0].cause.is_empty(), "what is parked when an undo {how} has no cause");
     if matches!(never, Undo::PanicsTimes(..)) {
         ensure!(stuck[0].cause.contains("a bug in the step"), "what the panic of an undo said is lost";
-            observed = stuck[0].cause.clone());
+            expected = "the text of the panic in the cause, where it has one", observed = stuck[0].cause.clone(),
+            help = "the payload of a panic is a &str or, for a text with values in it, a String");
     }
     ensure!(undone(&log).iter().any(|name| name == "reserve"), "an undo that {how} each time stops the others";
         observed = calls(&log));
