@@ -7,8 +7,8 @@ use level5::conflict::{Fingerprint, Offer, Record, SourceId, Standing, Standings
 use serde_json::json;
 
 use super::{
-    OFFER, RESOLVE, STRATEGIES, deleted, latest, record, shown, shown_all, shown_resolution,
-    shown_stamp, stamp,
+    OFFER, RESOLVE, STRATEGIES, deleted, latest, record, shown, shown_all, shown_offer,
+    shown_resolution, shown_stamp, stamp,
 };
 
 const TRIES: usize = 120;
@@ -97,8 +97,10 @@ async fn the_greater_fingerprint_is_kept(cx: &Cx) -> Outcome {
                 // The same content was drawn twice.
                 Ordering::Equal => continue,
             };
-            ensure_eq!(kept.as_ref().map(shown), Some(shown(greater)), "{}, and then {} with an equal stamp: the record that is kept", shown(first), shown(second); help = HELP);
-            ensure_eq!(offer, expected, "{}, and then {} with an equal stamp: what `offer` returns", shown(first), shown(second); help = HELP);
+            let kept = kept.as_ref().map_or_else(|| "none".to_owned(), shown);
+            ensure_eq!(kept, shown(greater), "{}, and then {} with an equal stamp: the record that is kept", shown(first), shown(second); help = HELP);
+            let offer = shown_offer(&offer);
+            ensure_eq!(offer, shown_offer(&expected), "{}, and then {} with an equal stamp: what `offer` returns", shown(first), shown(second); help = HELP);
         }
     }
     Ok(())

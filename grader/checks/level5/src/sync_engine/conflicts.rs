@@ -298,7 +298,7 @@ async fn its_own_rule_stays(cx: &Cx) -> Outcome {
     sleep(ms(50)).await;
     let open = || {
         let open: Vec<_> = engine.parked().into_iter().filter(|open| open.id == x).collect();
-        open.iter().map(super::conflict).collect::<Vec<_>>().join(", ")
+        grader_kit::list(open.iter().map(super::conflict))
     };
     let is_open = "x [a v=one | b v=two]";
     ensure_eq!(open(), is_open, "Manual, and for x a program, which has left the conflict open: what is parked of x"; help = HELP);
