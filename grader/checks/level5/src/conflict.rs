@@ -68,6 +68,15 @@ fn shown_all<'a>(records: impl IntoIterator<Item = &'a Record>) -> String {
     records.into_iter().map(shown).collect::<Vec<_>>().join("; ")
 }
 
+fn shown_offer(offer: &Offer<Record>) -> String {
+    match offer {
+        Offer::First => "First".to_owned(),
+        Offer::Replaces(older) => format!("Replaces {}", shown(older)),
+        Offer::Known => "Known".to_owned(),
+        Offer::Older => "Older".to_owned(),
+    }
+}
+
 /// The content and the stamp of a decision.
 fn shown_resolution(resolution: &Resolution) -> String {
     match resolution {
@@ -220,12 +229,7 @@ pub async fn the_newest_of_a_source_counts(cx: Cx) -> Outcome {
                     Some(_) => ("Older".to_owned(), None),
                 };
                 model.extend(fresh);
-                let offer = match latest.offer(record.clone()) {
-                    Offer::First => "First".to_owned(),
-                    Offer::Replaces(older) => format!("Replaces {}", shown(&older)),
-                    Offer::Known => "Known".to_owned(),
-                    Offer::Older => "Older".to_owned(),
-                };
+                let offer = shown_offer(&latest.offer(record.clone()));
                 ensure_eq!(offer, expected, "after [{}] the offer of {}", before(), shown(record); help = HELP);
             }
             for known in &model {

@@ -1,12 +1,14 @@
 //! Every order and every grouping of the same records.
 
+use std::cmp::Ordering;
+
 use grader_kit::{Cx, Draw, Outcome, ensure_eq};
-use level5::conflict::{Record, SourceId, Standing, Standings, resolve};
+use level5::conflict::{Fingerprint, Offer, Record, SourceId, Standing, Standings, resolve};
 use serde_json::json;
 
 use super::{
-    OFFER, RESOLVE, STRATEGIES, deleted, latest, record, shown_all, shown_resolution, shown_stamp,
-    stamp,
+    OFFER, RESOLVE, STRATEGIES, deleted, latest, record, shown, shown_all, shown_offer,
+    shown_resolution, shown_stamp, stamp,
 };
 
 const TRIES: usize = 120;
@@ -60,6 +62,45 @@ pub async fn order_does_not_matter(cx: Cx) -> Outcome {
                 .await?;
             ensure_eq!(shown_resolution(&two), shown_resolution(&one), "{strategy:?} of [{}], offered in the order [{}]", shown_all(&records), shown_all(&other);
                 help = "expected is the result of the first order. Break every tie: equal times, equal versions, and of equal stamps with different contents the fingerprints");
+        }
+    }
+    the_greater_fingerprint_is_kept(&cx).await
+}
+
+/// Two records of a source with equal stamps: another node, which has met them in another order, keeps the same one.
+async fn the_greater_fingerprint_is_kept(cx: &Cx) -> Outcome {
+    const HELP: &str = "compare the fingerprints of the contents; a deletion has one too. A rule of one's own converges on this node, and with no other one";
+    let mut draw = cx.draw();
+    for number in 0..TRIES {
+        let stamp = stamp(i64::from(u8::from(draw.chance(50))), draw.below(2), "a");
+        let mut drawn = |may_be_gone| {
+            if may_be_gone {
+                return deleted(stamp.clone());
+            }
+            let field = *draw.pick(&["x", "y"]);
+            let content = json!({ field: draw.word() });
+            record(stamp.clone(), &content)
+        };
+        let (one, other) = (drawn(number % 3 == 0), drawn(number % 6 == 1));
+        let print = |record: &Record| Fingerprint::of(record.content.as_ref());
+        for (first, second) in [(&one, &other), (&other, &one)] {
+            let call = || {
+                let mut kept = latest([first.clone()]);
+                let offer = kept.offer(second.clone());
+                let kept = kept.get(&stamp.source).cloned();
+                (offer, kept, print(first).cmp(&print(second)))
+            };
+            let (offer, kept, order) = cx.call_fn(OFFER, call).await?;
+            let (expected, greater) = match order {
+                Ordering::Less => (Offer::Replaces(first.clone()), second),
+                Ordering::Greater => (Offer::Older, first),
+                // The same content was drawn twice.
+                Ordering::Equal => continue,
+            };
+            let kept = kept.as_ref().map_or_else(|| "none".to_owned(), shown);
+            ensure_eq!(kept, shown(greater), "{}, and then {} with an equal stamp: the record that is kept", shown(first), shown(second); help = HELP);
+            let offer = shown_offer(&offer);
+            ensure_eq!(offer, shown_offer(&expected), "{}, and then {} with an equal stamp: what `offer` returns", shown(first), shown(second); help = HELP);
         }
     }
     Ok(())

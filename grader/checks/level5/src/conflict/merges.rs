@@ -20,7 +20,8 @@ fn of(millis: i64, source: &str, content: &Value) -> Record {
 pub async fn merges_field_by_field(cx: Cx) -> Outcome {
     const HELP: &str = "for each field the record of the highest priority that has it; of equal priorities the newest";
     let mut draw = cx.draw();
-    let standings = standings(&[("high", 9, 0), ("low", 1, 9), ("same", 1, 9), ("zero", 0, 0)]);
+    // The trust says the contrary where priorities are equal: it is of no account.
+    let standings = standings(&[("high", 9, 0), ("low", 1, 3), ("same", 1, 2), ("zero", 0, 0)]);
     let word = draw.word();
     let cases = [
         (
@@ -48,6 +49,11 @@ pub async fn merges_field_by_field(cx: Cx) -> Outcome {
             ],
             json!({"a": "low", "b": "low", "c": "same"}),
             "4 v1 of low",
+        ),
+        (
+            vec![of(4, "low", &json!({"a": "low"})), of(5, "same", &json!({"a": "same"}))],
+            json!({"a": "same"}),
+            "5 v1 of same",
         ),
         (
             vec![of(4, "low", &json!({"a": "low"})), of(4, "same", &json!({"a": "same"}))],
@@ -101,7 +107,8 @@ async fn merges_many(cx: &Cx, help: &'static str) -> Outcome {
             let rank = draw.below(4);
             let priority = u8::try_from(rank).unwrap_or_default();
             if rank < 3 {
-                standings.insert(SourceId::new(name), Standing { priority, trust: 0 });
+                let trust = u8::try_from(draw.below(4)).unwrap_or_default();
+                standings.insert(SourceId::new(name), Standing { priority, trust });
             }
             let fields: Value = ["a", "b", "c", "d", "e"]
                 .into_iter()
@@ -260,6 +267,43 @@ pub async fn deletions_are_not_undone(cx: Cx) -> Outcome {
             help: HELP,
         };
         decision.ensure(&cx, &mut draw, &records).await?;
+    }
+    deletes_by_the_whole_stamp(&cx).await
+}
+
+/// Records of the very moment of a deletion: the version decides, and of equal versions the source.
+async fn deletes_by_the_whole_stamp(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let version = draw.between(2..=1_000_000);
+    let millis = i64::try_from(draw.between(2..=1_000_000)).unwrap_or(2);
+    let gone = deleted(stamp(millis, version, "m"));
+    for (at, of_version, source, stays) in [
+        (millis, version - 1, "a", false),
+        (millis, version - 1, "z", false),
+        (millis, version, "a", false),
+        (millis, version, "z", true),
+        (millis, version + 1, "a", true),
+        (millis - 1, version + 1, "z", false),
+        (millis + 1, 0, "a", true),
+    ] {
+        // The source of the record has the higher priority, or the lower one: that is of no account.
+        for (of_record, of_deletion) in [(9, 1), (1, 9)] {
+            let standings = standings(&[(source, of_record, 0), ("m", of_deletion, 0)]);
+            let kept = record(stamp(at, of_version, source), &json!({ "a": 1 }));
+            let expected = if stays {
+                format!(r#"{{"a":1}} at {}"#, shown_stamp(&kept.stamp))
+            } else {
+                format!("deleted at {}", shown_stamp(&gone.stamp))
+            };
+            let decision = Decision {
+                strategy: Strategy::Merge,
+                standings: &standings,
+                expected: &expected,
+                what: "a merge of a record and a deletion",
+                help: "a record is older than a deletion if its whole stamp is less: time, version, source",
+            };
+            decision.ensure(cx, &mut draw, &[kept, gone.clone()]).await?;
+        }
     }
     Ok(())
 }

@@ -80,9 +80,11 @@ async fn ranks(cx: &Cx, strategy: Strategy, rank: Rank) -> Outcome {
     const HELP: &str = "the highest rank wins, of equal ones the newest; a source without a standing is below all others";
     let mut draw = cx.draw();
     let of_three = |a: u8, b: u8, c: u8| -> Standings {
-        // The other rank says the contrary.
-        [("a", a), ("b", b), ("c", c)]
-            .map(|(source, value)| (SourceId::new(source), rank(value, 255 - value)))
+        // The other rank says the contrary, and of equal ranks it is higher for the older records.
+        [("a", a, 0), ("b", b, 1), ("c", c, 2)]
+            .map(|(source, value, less)| {
+                (SourceId::new(source), rank(value, (255 - value).saturating_sub(less)))
+            })
             .into()
     };
     let middle = u8::try_from(draw.between(1..=254)).unwrap_or(1);

@@ -78,7 +78,48 @@ pub async fn shuts_down_in_order(cx: Cx) -> Outcome {
     let (times, left) = (services.times("written"), report.left.len());
     ensure!(times == usize::from(answer.is_ok()) && left == 0 && !book.holds("written"), "a shutdown with time for everything begins while the journal writes an event: ingest returns {answer:?}, the event was sent {times} times, and the report leaves {left} events";
         expected = "an event that is accepted is delivered: there is time", help = "the shutdown has ended when no place is taken: an event that is written to the journal has one");
+    keeps_the_waits(&cx).await?;
     names_what_is_being_written(&cx).await
+}
+
+/// Events that wait for another attempt when the shutdown begins, with time for it and without.
+async fn keeps_the_waits(cx: &Cx) -> Outcome {
+    const HELP: &str = "a shutdown takes no pause away from a service: what waits for another attempt goes at its time, and what has its time after the deadline is left";
+    let mut draw = cx.draw();
+    for keyed_too in [false, true] {
+        let (wait, begins) = (draw.between(400..=20_000), draw.between(10..=300));
+        for (deadline, attempts) in [(4 * wait, 3), (wait + wait / 2, 2), ((wait - begins) / 2, 1)]
+        {
+            let (services, book) = (Services::new(cx, 0), Book::new(cx));
+            let busy = || Answer::Acks(vec![Ack::Retry("busy".to_owned())]);
+            services.next("one", [(0, busy()), (0, Answer::unavailable())]);
+            let retry =
+                Backoff::new(ms(wait), 2.0, ms(2 * wait), NonZeroU32::MIN.saturating_add(2));
+            let config = Config { retry: retry.unwrap_or_default(), ..one_by_one() };
+            let processor = start(cx, config, &services, &book).await?;
+            let began = cx.timeline().now_ms();
+            accept(cx, &processor, keyed("again", "one", Priority::High, "k")).await?;
+            sleep(ms(begins)).await;
+            if keyed_too {
+                accept(cx, &processor, keyed("behind", "two", Priority::High, "k")).await?;
+            }
+            let call = cx.call(SHUTDOWN, processor.shutdown(ms(deadline))).await?;
+            let sent: Vec<_> = services.to("one").iter().map(|(at, _)| at - began).collect();
+            let expected = &[0, wait, 3 * wait][..attempts];
+            let what = format!(
+                "an event whose attempts fail twice waits {wait} ms and then {} ms, and {begins} ms after the first attempt a shutdown begins, with a deadline of {deadline} ms",
+                2 * wait
+            );
+            ensure_eq!(sent, expected, "{what}: its attempts, in ms"; help = HELP);
+            let all: &[&str] = if keyed_too { &["again", "behind"] } else { &["again"] };
+            let left: Vec<_> = call.value.left.iter().map(ToString::to_string).collect();
+            let expected = if attempts == 3 { &[][..] } else { all };
+            ensure_eq!(left, expected, "{what}: the events that are left"; help = HELP);
+            let dead = call.value.metrics.dead;
+            ensure_eq!(dead, 0, "{what}: the dead letters"; help = HELP);
+        }
+    }
+    Ok(())
 }
 
 /// A shutdown whose deadline passes while the journal writes.

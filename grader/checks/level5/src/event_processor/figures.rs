@@ -111,6 +111,55 @@ pub async fn dead_letters_have_a_cap(cx: Cx) -> Outcome {
     let letters = dead(&processor);
     ensure!(letters.len() <= 2, "there is room for two letters, and both are to be sent again; the journal fails after 100 ms, and at 50 ms another event dies: redrive returns {answer:?}, and the letters are {letters:?}";
         expected = "at most two letters", help = "a letter keeps its place until the journal has it as pending: when the journal fails, it comes back");
+    frees_the_places_of_redriven(&cx).await
+}
+
+/// Letters that are sent again, over and over: each place is free again, once.
+async fn frees_the_places_of_redriven(cx: &Cx) -> Outcome {
+    const HELP: &str = "a letter has one place, from its death until it is sent again: then another event may have it";
+    let mut draw = cx.draw();
+    let rejected = || Answer::Acks(vec![Ack::Reject("no".to_owned())]);
+    for capacity in [1, 2 + draw.index(4)] {
+        let (services, book) = (Services::new(cx, 0), Book::new(cx));
+        let config = Config { dead_letters: capacity, ..one_by_one() };
+        let processor = start(cx, config, &services, &book).await?;
+        let mut left = 0;
+        for round in 0..4 {
+            // One more than there are places for.
+            let names = ids(&format!("{round}."), capacity + 1);
+            services.next("one", (0..=capacity).map(|_| (0, rejected())));
+            accept_all(cx, &processor, names.iter().cloned(), "one", Priority::Low).await?;
+            sleep(ms(100)).await;
+            left += 1;
+            let seen = (dead(&processor), figures(&processor).left_in_journal);
+            let expected = (names[..capacity].to_vec(), left);
+            ensure_eq!(seen, expected, "there is room for {capacity} letters, all that died before were sent again, and {} events die: the letters, and how many events were left in the journal so far", capacity + 1; help = HELP);
+            let all: Vec<_> = names.iter().cloned().map(EventId::new).collect();
+            // The journal refuses first; then they die again, or are delivered.
+            book.fails(1, 0);
+            let refused = cx.call(REDRIVE, processor.redrive(&all)).await?.value;
+            if refused.is_ok() {
+                // That is the business of another criterion.
+                return Ok(());
+            }
+            services.next("one", [(0, rejected())]);
+            accept(cx, &processor, event(&format!("{round}.late"), "one", Priority::Low)).await?;
+            sleep(ms(100)).await;
+            left += 1;
+            let seen = (dead(&processor), figures(&processor).left_in_journal);
+            let expected = (names[..capacity].to_vec(), left);
+            ensure_eq!(seen, expected, "there is room for {capacity} letters, the journal has refused to take them as pending, and another event dies: the letters, and how many events were left in the journal so far"; help = HELP);
+            if round % 2 == 1 {
+                services.next("one", (0..capacity).map(|_| (0, rejected())));
+                let _ = cx.call(REDRIVE, processor.redrive(&all)).await?;
+                sleep(ms(100)).await;
+                ensure_eq!(dead(&processor), names[..capacity].to_vec(), "{capacity} letters were sent again and died again: the letters"; help = HELP);
+            }
+            let count = cx.call(REDRIVE, processor.redrive(&all)).await?.value;
+            sleep(ms(100)).await;
+            ensure!(count == Ok(capacity) && dead(&processor).is_empty(), "{capacity} letters are sent again: {count:?}, and the letters are {:?}", dead(&processor); expected = format!("Ok({capacity}), and none"), help = HELP);
+        }
+    }
     Ok(())
 }
 

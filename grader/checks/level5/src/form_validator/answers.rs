@@ -235,6 +235,7 @@ pub async fn a_failed_check_is_repeated(cx: Cx) -> Outcome {
     }
     ensure_eq!(bad.count(), 3, "the checks of the rule that failed twice"; help = HELP);
     ensure_eq!(good.count(), 1, "the checks of the other rule, which has its verdict"; help = HELP);
+    every_failure_is_repeated(&cx).await?;
     old_verdicts_stay(&cx).await?;
     // The same value later.
     bad.ends("y", unavailable("down"));
@@ -254,6 +255,44 @@ pub async fn a_failed_check_is_repeated(cx: Cx) -> Outcome {
             HELP,
         )
         .await
+}
+
+/// Whatever the reason of the failure is. That of a panic is the rule's own here.
+async fn every_failure_is_repeated(cx: &Cx) -> Outcome {
+    const HELP: &str =
+        "a check that failed has no verdict, however it failed: `validate` runs it again";
+    let mut draw = cx.draw();
+    let mut kinds = [
+        unavailable("down"),
+        unavailable(""),
+        Ends::Fails(CheckFailed::TimedOut),
+        Ends::Fails(CheckFailed::Panicked("told by the rule".to_owned())),
+    ];
+    draw.shuffle(&mut kinds);
+    for all in [false, true] {
+        let service = Service::new(cx.timeline(), "free", 20);
+        let stage =
+            Stage::new(cx, |form| form.field(NAME).rule(NAME, service.clone(), after(10))).await?;
+        for (number, kind) in kinds.iter().enumerate() {
+            let value = format!("value {number}");
+            let began = stage.now();
+            service.ends(&value, kind.clone());
+            stage.set(NAME, &value).await?;
+            stage.at(began + 200).await;
+            let before = stage.status(NAME);
+            ensure!(before.starts_with("unknown"), "the check of a value ends so: {kind:?}; the status of the field"; expected = "unknown", observed = before);
+            let asked = service.count();
+            service.ends(&value, Ends::With(Verdict::ok()));
+            if all {
+                drop(cx.call(VALIDATE_ALL, stage.form.validate_all()).await?);
+            } else {
+                drop(cx.call(VALIDATE, stage.form.validate(NAME)).await?);
+            }
+            let seen = (stage.status(NAME), service.count() - asked);
+            ensure_eq!(seen, ("valid".to_owned(), 1), "the check of a value has ended so: {kind:?}; then the field is validated{}: its status, and how often the service was asked by that", if all { " with all others" } else { "" }; help = HELP);
+        }
+    }
+    Ok(())
 }
 
 /// A verdict that a field has is not asked for again, however old it is: `ttl` decides about the next value.
@@ -345,8 +384,18 @@ pub async fn a_panic_is_a_failed_check(cx: Cx) -> Outcome {
     stage
         .shows_at(140, NAME, "valid", "the next value of a field whose check panicked", HELP)
         .await?;
-    service.ends("x", Ends::With(Verdict::ok()));
+    // The same value: its check panics again, and then its service works.
     stage.set(NAME, "x").await?;
+    stage
+        .shows_at(
+            stage.now() + 100,
+            NAME,
+            "unknown (free: the check panicked: no luck)",
+            "the check panicked again",
+            HELP,
+        )
+        .await?;
+    service.ends("x", Ends::With(Verdict::ok()));
     let again = cx.call(VALIDATE, stage.form.validate(NAME)).await?.value;
     let valid = again == Ok(FieldStatus::Valid { warnings: Vec::new() });
     ensure!(valid, "a value whose check panicked, again, and its service works: {again:?}"; expected = "valid", help = HELP);

@@ -281,5 +281,37 @@ pub async fn withdraws_what_is_gone(cx: Cx) -> Outcome {
     first.all(Has::Error("down"));
     let answer = get(&cx, &cache, "x").await?;
     ensure!(answer.starts_with("back,"), "the first source fails, and the second one has nothing: {answer}"; expected = "the value of the first one", help = "a failure says nothing about the value");
+    withdraws_by_pulls(&cx).await
+}
+
+/// No caller asks while a source loses its value: a pull finds it.
+async fn withdraws_by_pulls(cx: &Cx) -> Outcome {
+    const HELP: &str = "a pull is a load of its source: an answer without a value takes the older one out, a failure takes nothing out, and neither touches the values of other sources";
+    let every = cx.draw().between(50..=900);
+    for rule in [Rule::Newest, Rule::Priority] {
+        let first = Fake::new(cx, "first", 9).with_updates();
+        let second = Fake::new(cx, "second", 1);
+        let name = format!("{rule:?}");
+        let mut config = config(rule);
+        (config.ttl, config.missing_ttl) = (ms(DAY), ms(DAY));
+        let cache = made(cx, config).await?;
+        add(cx, &cache, &first, SyncMode::Hybrid { every: ms(every) }).await?;
+        add(cx, &cache, &second, super::RARELY).await?;
+        for key in ["both", "alone"] {
+            set(cx, &cache, key, written(5, "first"), "first").await?;
+        }
+        set(cx, &cache, "both", written(1, "second"), "second").await?;
+        for (has, expected) in
+            [(Has::Error("down"), ["first", "first"]), (Has::Nothing, ["second", "nothing"])]
+        {
+            first.all(has.clone());
+            sleep(ms(every + 1)).await;
+            for (key, expected) in ["both", "alone"].into_iter().zip(expected) {
+                let answer = get(cx, &cache, key).await?;
+                let known = answer.split(',').next().unwrap_or_default();
+                ensure_eq!(known, expected, "{name}: the source `first`, which had a value, was pulled and has {has:?} now; what is known of the key `{key}`"; help = HELP);
+            }
+        }
+    }
     Ok(())
 }

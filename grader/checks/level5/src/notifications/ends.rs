@@ -136,6 +136,34 @@ pub async fn expires_at_its_moment(cx: Cx) -> Outcome {
         };
         play(&cx, DAY, script).await?;
     }
+    expires_behind_another(&cx).await
+}
+
+/// What waits behind a delivery of its user that is on its way, or that waits for its next attempt.
+async fn expires_behind_another(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    for first in [high, urgent] {
+        for (answer, busy) in
+            [(Answer::Hangs, "hangs"), (Answer::Fails(20), "waits between two attempts")]
+        {
+            let after = draw.between(30..=900);
+            let book = Book::opened(cx, "2026-06-10T01:00:00Z");
+            let way = Way::new(ChannelKind::Email, &book).always(answer);
+            let notifier = started(cx, &book, config(), [way]).await?;
+            let script = async {
+                send(&notifier, first("first", "ann")).await?;
+                book.until(10).await;
+                let behind = expiring(&book, first("behind", "ann"), after);
+                let receipt = send(&notifier, behind).await?;
+                let end = timeout(ms(DAY), receipt.fate()).await;
+                let priority = first("", "").priority;
+                ensure!(end == Ok(Fate::Expired) && book.now() == 10 + after, "{priority:?}: a delivery to a user {busy}, and another notification of the user, which waits behind it, expires at {} ms: the fate of that is {end:?}, known at {} ms", 10 + after, book.now();
+                    expected = format!("`Expired`, at {} ms", 10 + after), help = "the next moment of a user is also that at which something expires behind a delivery that is on its way");
+                Ok(())
+            };
+            play(cx, DAY, script).await?;
+        }
+    }
     Ok(())
 }
 

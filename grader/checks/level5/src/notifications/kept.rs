@@ -3,8 +3,8 @@
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
 use jiff::Timestamp;
 use level5::notifications::{
-    ChannelKind, Channels, Config, ConfigError, Frequency, Notification, Notifier, Pending,
-    Preferences, PreferencesError, Priority, Refused,
+    ChannelKind, Channels, Config, ConfigError, Fate, Frequency, Notification, Notifier, Pending,
+    Preferences, PreferencesError, Priority, Receipt, Refused,
 };
 use level5::wall_clock::WallClock as _;
 
@@ -58,7 +58,51 @@ pub async fn an_id_goes_once(cx: Cx) -> Outcome {
         [name.clone(), format!("{name} "), name.to_uppercase(), "olds".to_owned(), ghost];
     ensure_eq!(calls, expected, "what is delivered";
         help = "ask a set of ids before anything else changes");
+    what_is_dead_may_come_again(&cx).await
+}
+
+/// A notification that is dead was not delivered: its id is free, also for another user.
+async fn what_is_dead_may_come_again(cx: &Cx) -> Outcome {
+    const HELP: &str = "remember the ids of what was sent and of what has expired, and forget those of what is dead: a person sends a dead letter again";
+    let waits = cx.draw().between(10..=20) * MINUTE;
+    for (priority, has_channel) in
+        [(Priority::High, true), (Priority::Urgent, true), (Priority::High, false)]
+    {
+        let book = Book::opened(cx, "2026-06-10T10:00:00Z");
+        let way = Way::new(ChannelKind::Email, &book).to("bad", Answer::Fails(0));
+        let notifier = started(cx, &book, config(), [way]).await?;
+        let one = |user: &str| Notification::new("a", user, priority, "a text");
+        let script = async {
+            if !has_channel {
+                prefer(&notifier, "bad", Preferences::new([ChannelKind::Push]))?;
+            }
+            let dead = fate_after(&book, send(&notifier, one("bad")).await?, waits).await;
+            let what = if has_channel {
+                format!("a notification ({priority:?}) fails as often as it may")
+            } else {
+                "a notification has no channel that the notifier has".to_owned()
+            };
+            if !matches!(dead, Some(Fate::Dead(_))) {
+                // That is the business of other criteria.
+                return Ok(());
+            }
+            let again = match notifier.notify(one("ann")).await {
+                Ok(receipt) => format!("{:?}", fate_after(&book, receipt, 2 * waits).await),
+                Err(refused) => format!("refused: {refused:?}"),
+            };
+            ensure!(again.contains("Sent"), "{what}, and it is dead; then it comes again under its id, for another user: {again}"; expected = "it is accepted and sent", help = HELP);
+            let third = notifier.notify(one("ann")).await.err();
+            ensure_eq!(third, Some(Refused::Duplicate), "{}, and it is dead; then it comes again under its id, and is delivered: the id once more", what; help = HELP);
+            Ok(())
+        };
+        play(cx, 3 * waits, script).await?;
+    }
     Ok(())
+}
+
+async fn fate_after(book: &Book, receipt: Receipt, at: u64) -> Option<Fate> {
+    book.until(at).await;
+    fate(receipt).await
 }
 
 pub async fn refuses_what_makes_no_sense(cx: Cx) -> Outcome {

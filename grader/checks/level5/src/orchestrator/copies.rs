@@ -29,7 +29,32 @@ pub async fn a_fresh_copy_answers(cx: Cx) -> Outcome {
         let expected = format!("answer {number} after 1 attempts");
         ensure_eq!(run(&cx, &orchestrator, "never").await?, expected, "a request with `cacheable: false`"; help = HELP);
     }
+    wants_no_copy(&cx).await?;
     other_requests_have_no_copy(&cx).await
+}
+
+/// A request of which there is a copy, and an equal one with `cacheable: false`.
+async fn wants_no_copy(cx: &Cx) -> Outcome {
+    const HELP: &str = "whether a copy may answer is asked of the request that is run, and not of the one whose answer was kept";
+    for method in [Method::GET, Method::HEAD] {
+        let server = Server::new(10);
+        let orchestrator = made(cx, &server).await?;
+        let request = Request { method: method.clone(), ..Request::get(url("a")) };
+        for (id, cacheable) in [("copy", true), ("newest", false)] {
+            let spec = Spec { request: request.clone(), cacheable, ..spec("a") };
+            register(cx, &orchestrator, id, spec).await?;
+        }
+        run(cx, &orchestrator, "copy").await?;
+        for number in [2, 3] {
+            let expected = format!("answer {number} after 1 attempts");
+            ensure_eq!(run(cx, &orchestrator, "newest").await?, expected, "a {method} with `cacheable: false`, after an equal one of which a copy is kept"; help = HELP);
+        }
+        // The same id is registered again with the other setting.
+        let spec = Spec { request: request.clone(), cacheable: false, ..spec("a") };
+        register(cx, &orchestrator, "copy", spec).await?;
+        ensure_eq!(run(cx, &orchestrator, "copy").await?, "answer 4 after 1 attempts", "a {method} of which a copy is kept, and whose id is registered again with `cacheable: false`"; help = HELP);
+    }
+    Ok(())
 }
 
 /// A request with `Accept: a` and `X-Tenant: one`, and others that differ from it in one thing each.

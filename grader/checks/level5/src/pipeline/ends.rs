@@ -187,6 +187,43 @@ pub async fn two_runs_are_apart(cx: Cx) -> Outcome {
         ensure!(results.len() == 8, "{which} has {} of 8 results", results.len(); expected = "8", help = HELP);
         ensure_eq!(values(&results), [0, 1, 2, 3, 5, 6, 7].to_vec(), "{which}: the values"; help = HELP);
     }
+    beside_a_slow_run(&cx).await
+}
+
+/// A run that stands still, since its first items take long or its results are not taken, beside another one.
+async fn beside_a_slow_run(cx: &Cx) -> Outcome {
+    const HELP: &str = "turns, slots and room belong to a run: make them in `run`, and let the pipeline hold only what is never changed";
+    let mut draw = cx.draw();
+    for ordered in [true, false] {
+        for stands_still in ["its first items take an hour", "its results are not taken"] {
+            let hour = stands_still.ends_with("hour");
+            let length = draw.between(1..=50);
+            let works = Works::new(cx);
+            let slow = 1_000_000;
+            let stage = works.stage("a", 2, move |item, _| {
+                takes(if hour && (slow..slow + 2).contains(&item) { 3_600_000 } else { length })
+            });
+            let stage = if ordered { stage.ordered() } else { stage };
+            let pipeline = Line::new(nz(1)).stage(stage);
+            let run = async || {
+                let (other, began) = (Works::new(cx), works.now());
+                let run = all(cx, &other, pipeline.run(works.input(20)));
+                let results = tokio::time::timeout(ms(100_000), run).await;
+                let count =
+                    results.map_or(Ok(0), |results| results.map(|results| results.len()))?;
+                Ok::<_, grader_kit::Fail>((count, works.now() - began))
+            };
+            let alone = run().await?;
+            let mut first = pipeline.run(works.input(100).map(move |item| slow + item));
+            cx.call_fn(RUN, || is_pending(&mut first)).await?;
+            sleep(ms(1000)).await;
+            let beside = run().await?;
+            let what = if ordered { "an ordered" } else { "a" };
+            ensure!(beside == alone, "two runs of one pipeline with {what} stage: the first one stands still, since {stands_still}, and the second one has {} of 20 results, after {} ms", beside.0, beside.1;
+                expected = format!("{}, after {} ms, as when it was alone", alone.0, alone.1), help = HELP);
+            drop(first);
+        }
+    }
     Ok(())
 }
 

@@ -175,6 +175,8 @@ pub async fn never_more_than_its_limit(cx: Cx) -> Outcome {
         (vec![("a", 5), ("b", 3), ("c", 2)], 30),
         (vec![("a", 1)], 4),
         (vec![("a", 300)], 400),
+        // More than any number that seems to be enough.
+        (vec![("a", 1025 + drawn)], 1200),
         (vec![("a", drawn)], drawn as u64 + 5),
         (vec![("a", 2), ("b", 2)], 20),
     ];

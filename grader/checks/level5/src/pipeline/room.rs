@@ -143,15 +143,19 @@ pub async fn an_ordered_stage_keeps_the_bound(cx: Cx) -> Outcome {
 
 /// The consumer is away: the stages work until all is full.
 async fn fills_up(cx: &Cx) -> Outcome {
-    let drawn = cx.draw().index(6) + 2;
+    let mut draw = cx.draw();
+    let (drawn, few, many) = (draw.index(6) + 2, draw.index(3), 2000 + draw.index(1000));
     for (buffer, stages) in [
         (3, vec![("a", 2), ("b", 4)]),
         (5, vec![("a", 1)]),
         (7, vec![("a", 3), ("b", 1)]),
         (drawn, vec![("a", 3), ("b", 2), ("c", 1)]),
+        // More than any number that seems to be enough.
+        (many, vec![("a", 1 + few)]),
     ] {
         let works = Works::new(cx);
-        let mut output = line(&works, buffer, &stages, 10).run(works.input(1000));
+        let length = if buffer > 1000 { 1 } else { 10 };
+        let mut output = line(&works, buffer, &stages, length).run(works.input(MANY));
         let run = async {
             take(&works, &mut output, 1).await;
             sleep(ms(10_000)).await;

@@ -277,6 +277,60 @@ async fn a_program_leaves_it_to_a_person(cx: &Cx) -> Outcome {
     ensure_eq!(now, ("none".to_owned(), 1), "a program has left a conflict open; then a stamp is new, and a source comes and goes: the questions, and how many conflicts are parked"; help = HELP);
     let decided = cx.call_fn(DECIDE, || engine.decide(&open, Pick::Record("b".into()))).await?;
     ensure_eq!(decided, Ok(()), "a program has left a conflict open; then a stamp is new, and a source comes and goes: the decision of a person"; help = HELP);
+    its_own_rule_stays(cx).await
+}
+
+/// A program of one record has left its conflict open; then the rules of others change, and what the program would say.
+async fn its_own_rule_stays(cx: &Cx) -> Outcome {
+    const HELP: &str = "a record with a rule of its own is not concerned by the rule of all others, nor by that of another record: its program is not asked again, and what is open stays open";
+    let program = Program::new(cx, 20);
+    program.picks(Picks::Nothing);
+    let engine = started(cx, lasting(MANUAL)).await?;
+    let (x, y) = (RecordId::new("x"), RecordId::new("y"));
+    let (a, b) = (Fake::new(cx, "a"), Fake::new(cx, "b"));
+    for id in ["x", "y"] {
+        a.has(written(id, 1, "one"));
+        b.has(written(id, 5, "two"));
+    }
+    add_all(cx, &engine, &[&a, &b]).await?;
+    let set = engine.set_rule_of(&x, Some(Rule::Ask(Arc::new(program.clone()))));
+    ensure_eq!(set, Ok(()), "the rule of a record");
+    // That the rule counts at once is the business of another criterion.
+    fetch(cx, &engine, "x").await?;
+    sleep(ms(50)).await;
+    let open = || {
+        let open: Vec<_> = engine.parked().into_iter().filter(|open| open.id == x).collect();
+        grader_kit::list(open.iter().map(super::conflict))
+    };
+    let is_open = "x [a v=one | b v=two]";
+    ensure_eq!(open(), is_open, "Manual, and for x a program, which has left the conflict open: what is parked of x"; help = HELP);
+    program.take_questions();
+    program.picks(Picks::Newest);
+    let other = Program::new(cx, 20);
+    let rules = [
+        Rule::By(Strategy::Priority),
+        NEWEST,
+        Rule::Ask(Arc::new(other)),
+        Rule::By(Strategy::Merge),
+    ];
+    for rule in rules {
+        for of_all in [true, false] {
+            let shown_rule = format!("{rule:?}");
+            if of_all {
+                cx.call_fn("Engine::set_rule", || engine.set_rule(rule.clone())).await?;
+            } else {
+                let set = || engine.set_rule_of(&y, Some(rule.clone()));
+                let set = cx.call_fn("Engine::set_rule_of", set).await?;
+                ensure_eq!(set, Ok(()), "a rule of another record");
+            }
+            sleep(ms(50)).await;
+            fetch(cx, &engine, "x").await?;
+            sleep(ms(50)).await;
+            let now = (program.take_questions(), open());
+            let of = if of_all { "of all other records" } else { "of y" };
+            ensure_eq!(now, ("none".to_owned(), is_open.to_owned()), "x has a program as its own rule, which has left its conflict open; then the rule {of} is {shown_rule}: the questions to that program, and what is parked of x"; help = HELP);
+        }
+    }
     Ok(())
 }
 

@@ -79,7 +79,43 @@ pub async fn a_removed_source_is_gone(cx: Cx) -> Outcome {
     engine.set_rule(NEWEST);
     ensure_eq!(get(&cx, &engine, "x").await?, "fresh v=high", "a source was removed while a fetch of it was on its way: what counts under Newest"; help = "what it answers afterwards is not kept");
     answers_nothing_afterwards(&cx).await?;
+    is_another_one_afterwards(&cx).await?;
     ranks_below_zero(&cx).await
+}
+
+/// A source is removed while a fetch of it is on its way, and another one with its id is added before it answers.
+async fn is_another_one_afterwards(cx: &Cx) -> Outcome {
+    const HELP: &str = "a source that is added has a number of its own: an answer counts only for the registration that was asked";
+    let mut draw = cx.draw();
+    for at_once in [true, false] {
+        let (gone, back) = (draw.between(1..=50), draw.between(51..=99));
+        let engine = started(cx, Config { fetch_timeout: ms(5000), ..lasting(NEWEST) }).await?;
+        let (old, new) = (Fake::new(cx, "a"), Fake::new(cx, "a"));
+        add(cx, &engine, &old, meta(0, RARELY)).await?;
+        old.takes(100);
+        for id in ["x", "y"] {
+            old.has(written(id, 9, "old"));
+        }
+        new.has(written("x", 1, "new"));
+        let ids = ["x", "y"].map(RecordId::new);
+        let again = async {
+            sleep(ms(gone)).await;
+            engine.remove_source(&"a".into());
+            if !at_once {
+                sleep(ms(back - gone)).await;
+            }
+            engine.add_source(new.clone(), meta(0, RARELY))
+        };
+        let both = join(engine.get_many(&ids, None), again);
+        let (_, added) = cx.call(GET, both).await?.value;
+        ensure_eq!(added, Ok(()), "a source with the id of one that was removed");
+        cx.settle().await;
+        let known = ids.each_ref().map(|id| super::history(&engine, id.as_str()));
+        let back = if at_once { gone } else { back };
+        ensure_eq!(known, ["v=new".to_owned(), "none".to_owned()], "a fetch takes 100 ms; its source is removed after {gone} ms, and after {back} ms another one is added with the same id, which has an older x and no y: the versions of x and y"; help = HELP);
+        ensure_eq!(get(cx, &engine, "y").await?, "missing", "the same, and then y is read, which only the removed source had"; help = HELP);
+    }
+    Ok(())
 }
 
 /// The reader of a fetch learns nothing of a source that is removed before it answers.

@@ -1,11 +1,13 @@
 //! What an engine keeps, and where.
 
+use std::sync::Arc;
+
 use grader_kit::{Cx, Outcome, ensure_eq, list, ms};
 use level5::conflict::Strategy;
 use level5::sync_engine::{Config, Engine, MemoryStore, Pick, RecordId, Rule, StoreError};
 use tokio::time::sleep;
 
-use super::fakes::{Disk, Fake, Panics, deleted, written};
+use super::fakes::{Disk, Fake, Panics, Program, deleted, written};
 use super::{
     NEWEST, add, add_all, changes, config, fetch, found, get, history, lasting, meta, nz, parked,
     started, started_on,
@@ -199,20 +201,25 @@ pub async fn a_restart_goes_on(cx: Cx) -> Outcome {
 async fn a_flush_leaves_nothing(cx: &Cx) -> Outcome {
     const HELP: &str = "wait until the save that is on its way has ended, and then save what has changed since it began";
     let drawn = cx.draw().between(1..=9);
-    for at in [0, 5, drawn] {
+    for (at, changes) in [(0, true), (5, true), (drawn, true), (5, false), (drawn, false)] {
         let disk = Disk::new(cx);
         let engine = started_on(cx, lasting(NEWEST), disk.clone()).await?;
         let source = Fake::new(cx, "a").with([written("x", 1, "one"), written("y", 1, "one")]);
         add_all(cx, &engine, &[&source]).await?;
         sleep(ms(at)).await;
-        source.has(written("x", 2, "two"));
-        fetch(cx, &engine, "x").await?;
-        let both = async { futures::join!(engine.flush(), timed(&engine, &disk)) };
+        if changes {
+            source.has(written("x", 2, "two"));
+            fetch(cx, &engine, "x").await?;
+        }
+        let both = async { futures::join!(timed(&engine, &disk), timed(&engine, &disk)) };
         let (first, second) = cx.call("Engine::flush", both).await?.value;
         let what = format!(
-            "a record changes {at} ms after a save began, which takes 10 ms, and two callers flush at once"
+            "{} {at} ms after a save began, which takes 10 ms, and two callers flush at once",
+            if changes { "a record changes" } else { "nothing has changed" }
         );
-        ensure_eq!((first, second), (Ok(()), (Ok(()), "x v=two, y v=one".to_owned())), "{what}: the outcome of the first, and that of the second with what is saved when it has it"; help = HELP);
+        let expected = if changes { "x v=two, y v=one" } else { "x v=one, y v=one" };
+        ensure_eq!(first, (Ok(()), expected.to_owned()), "{what}: the outcome of the first, with what is saved when it has it"; help = HELP);
+        ensure_eq!((first.0, second), (Ok(()), (Ok(()), expected.to_owned())), "{what}: the outcome of the first, and that of the second with what is saved when it has it"; help = HELP);
         ensure_eq!(disk.most(), 1, "{what}: the most saves at once");
     }
     Ok(())
@@ -263,7 +270,70 @@ pub async fn a_failed_save_is_repeated(cx: Cx) -> Outcome {
     sleep(ms(5000)).await;
     ensure_eq!(disk.saved(), "x v=four, y v=late", "after a flush that failed: what is saved"; help = HELP);
     ensure_eq!(disk.most(), 1, "the most saves at once"; help = "one save at a time: an older state must not replace a newer one");
+    saves_every_change(&cx).await?;
     a_panic_is_a_failed_save(&cx).await
+}
+
+/// Whatever changes what counts: it is saved soon, without a flush and without another change.
+async fn saves_every_change(cx: &Cx) -> Outcome {
+    const HELP: &str = "wake the task that saves wherever a record changes: a process that ends a second later must not lose the change";
+    let disk = Disk::new(cx);
+    let engine = started_on(cx, lasting(Rule::By(Strategy::Manual)), disk.clone()).await?;
+    let (a, b) = (Fake::new(cx, "a"), Fake::new(cx, "b"));
+    let x = RecordId::new("x");
+    a.has(written("x", 1, "one"));
+    b.has(written("x", 5, "two"));
+    // What counts is the business of other criteria: here it is what the engine itself says.
+    let saved = async |what: &str| {
+        sleep(ms(500)).await;
+        let counts = history(&engine, "x");
+        let counts = counts.rsplit(", ").next().unwrap_or_default().to_owned();
+        ensure_eq!(disk.saved(), format!("x {counts}"), "{what}: what is saved half a second later; expected is what counts"; help = HELP);
+        Ok::<_, grader_kit::Fail>(())
+    };
+    add_all(cx, &engine, &[&a, &b]).await?;
+    saved("two sources are added, and under Manual their conflict is open").await?;
+    for pick in ["b", "a"] {
+        // What is parked is the business of other criteria.
+        let Some(open) = engine.parked().pop() else { return Ok(()) };
+        let decide = || engine.decide(&open, Pick::Record(pick.into()));
+        let decided = cx.call_fn("Engine::decide", decide).await?;
+        ensure_eq!(decided, Ok(()), "the decision of a conflict that is parked");
+        saved("a person has decided").await?;
+        if pick == "b" {
+            a.has(written("x", 3, "four"));
+            fetch(cx, &engine, "x").await?;
+            saved("another conflict is open").await?;
+        }
+    }
+    for rule in [NEWEST, Rule::By(Strategy::Priority), NEWEST] {
+        let what = format!("the rule of the record is {rule:?} now");
+        ensure_eq!(engine.set_rule_of(&x, Some(rule)), Ok(()), "a rule of a record");
+        saved(&what).await?;
+    }
+    engine.set_rule(Rule::By(Strategy::Priority));
+    saved("the rule of all other records is another one").await?;
+    ensure_eq!(engine.set_rule_of(&x, None), Ok(()), "no rule of a record");
+    saved("the record has no rule of its own any more, and that of all is Priority").await?;
+    for rule in [NEWEST, Rule::By(Strategy::Priority)] {
+        let what = format!("the rule of all records is {rule:?} now");
+        engine.set_rule(rule);
+        saved(&what).await?;
+    }
+    cx.call_fn("Engine::remove_source", || engine.remove_source(&"a".into())).await?;
+    saved("the source with the higher priority was removed").await?;
+    // A program answers after the first save.
+    let disk = Disk::new(cx);
+    let rule = Rule::Ask(Arc::new(Program::new(cx, 700)));
+    let engine = started_on(cx, lasting(rule), disk.clone()).await?;
+    add_all(cx, &engine, &[&a, &b]).await?;
+    for after in [600, 1200] {
+        sleep(ms(600)).await;
+        let counts = history(&engine, "x");
+        let counts = counts.rsplit(", ").next().unwrap_or_default().to_owned();
+        ensure_eq!(disk.saved(), format!("x {counts}"), "a program is asked and answers after 700 ms: what is saved {after} ms after the question; expected is what counts"; help = HELP);
+    }
+    Ok(())
 }
 
 async fn a_panic_is_a_failed_save(cx: &Cx) -> Outcome {

@@ -69,6 +69,8 @@ fn drawn(draw: &mut Draw) -> (Vec<SourceMeta>, Vec<(usize, Incoming)>) {
         let record = match (source + IDS.iter().position(|of| *of == id).unwrap_or_default()) % 4 {
             0 if at == 2 => deleted(id, written_at),
             1 => record(id, written_at, &json!({ "v": format!("{name}{at}") })),
+            // Sources that agree, with stamps of their own.
+            2 => record(id, written_at, &json!({ "v": "same" })),
             _ => record(id, written_at, &json!({ "v": at, name: at })),
         };
         (source, record)

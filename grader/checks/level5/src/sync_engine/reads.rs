@@ -36,6 +36,24 @@ pub async fn a_fresh_record_needs_no_fetch(cx: Cx) -> Outcome {
     sleep(ms(5 * TTL + 50)).await;
     let read = get(&cx, &engine, "x").await?;
     ensure_eq!((read.as_str(), source.fetches()), ("fresh v=one", 0), "a poll each 600 ms delivers an unchanged record: what is read after {} ms, and the fetches", 5 * TTL + 50; help = HELP);
+    the_newest_of_equal_contents(&cx).await
+}
+
+/// Two sources agree. What counts is from the one with the newer stamp, whose polls confirm it.
+async fn the_newest_of_equal_contents(cx: &Cx) -> Outcome {
+    const HELP: &str = "a newer record with the same content is no change, but what counts is from it: its stamp, and so the source that confirms it";
+    let engine = started(cx, config(NEWEST)).await?;
+    let (old, new) = (Fake::new(cx, "old"), Fake::new(cx, "new"));
+    old.has(written("x", 1, "same"));
+    new.has(written("x", 2, "same"));
+    add(cx, &engine, &old, meta(0, super::RARELY)).await?;
+    add(cx, &engine, &new, meta(0, ms(1200))).await?;
+    sleep(ms(5 * TTL + 50)).await;
+    let last = engine.history(&RecordId::new("x")).pop();
+    let from = last.map(|record| record.stamp.source.to_string()).unwrap_or_default();
+    ensure_eq!(from, "new", "two sources have the same content of a record, and `new` has the newer stamp: the source of the stamp of what counts"; help = HELP);
+    let read = get(cx, &engine, "x").await?;
+    ensure_eq!((read.as_str(), new.fetches()), ("fresh v=same", 0), "two sources have the same content of a record, and `new`, which has the newer stamp, is polled each 600 ms: what is read after {} ms, and the fetches", 5 * TTL + 50; help = HELP);
     Ok(())
 }
 
