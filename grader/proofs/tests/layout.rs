@@ -43,10 +43,12 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     // A command that runs the exercise on a file of its user.
     ("plan", &[""], &[]),
     ("journal", &[""], &[]),
+    // The same in a stream of a server.
+    ("jetstream", &[""], &[]),
     // The gateway behind HTTP. The program starts it, and brings the services.
     ("service", &["domain", "", "adapters"], &["sim"]),
-    ("app", &["domain", "sim", "", "harness", "adapters", "journal", "service"], &[]),
-    ("bench", &["domain", "sim", "", "harness", "adapters", "journal"], &[]),
+    ("app", &["domain", "sim", "", "harness", "adapters", "journal", "jetstream", "service"], &[]),
+    ("bench", &["domain", "sim", "", "harness", "adapters", "journal", "jetstream"], &[]),
     ("instructions", &["domain", "sim", "", "harness"], &[]),
 ];
 

@@ -1,0 +1,92 @@
+//! What the handles and the tasks of a journal share.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_nats::jetstream::consumer::PullConsumer;
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use crate::config::JetStreamConfig;
+use crate::error::{BadRecord, WriteError};
+use crate::ledger::Ledger;
+use crate::server::Server;
+
+/// What a journal has done since it was opened, and what it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Figures {
+    /// The lane of this process.
+    pub lane: u32,
+    /// Pending events and dead letters.
+    pub live_records: u64,
+    /// Records that the server has acknowledged.
+    pub published: u64,
+    /// Publishes that were sent again, since no answer came.
+    pub published_again: u64,
+    /// Those of them that the server had already, and knew by their message id.
+    pub deduplicated: u64,
+    /// Records that were acknowledged, and so removed.
+    pub removed: u64,
+    /// Events of dead processes that this process has taken over.
+    pub taken_over: u64,
+    /// Records in lanes of dead processes that cannot be read. They are left in the stream.
+    pub unreadable: Vec<BadRecord>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) server: Server,
+    pub(crate) config: JetStreamConfig,
+    pub(crate) lane: u32,
+    /// The name of this process among the owners.
+    pub(crate) session: Bytes,
+    /// The consumer of the lane.
+    pub(crate) consumer: PullConsumer,
+    // A lock of `std`: it is held for a decision, never across an await, and calls number their records under it in the
+    // order of their first polls.
+    state: Mutex<State>,
+    /// Wakes the task that removes records.
+    pub(crate) leaving: Notify,
+    /// Wakes the calls that wait: a call has returned, or records were removed.
+    pub(crate) changed: Notify,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) ledger: Ledger,
+    pub(crate) figures: Figures,
+    /// Every call fails with this.
+    pub(crate) broken: Option<WriteError>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        server: Server,
+        config: JetStreamConfig,
+        (lane, session): (u32, Bytes),
+        consumer: PullConsumer,
+        ledger: Ledger,
+    ) -> Self {
+        let figures = Figures { lane, ..Figures::default() };
+        let state = Mutex::new(State { ledger, figures, broken: None });
+        let (leaving, changed) = (Notify::new(), Notify::new());
+        Self { server, config, lane, session, consumer, state, leaving, changed }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        // No code of others runs under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fails every call from now on.
+    pub(crate) fn break_off(&self, error: WriteError) {
+        self.state().broken.get_or_insert(error);
+        self.changed.notify_waiters();
+        self.leaving.notify_one();
+    }
+}
+
+impl State {
+    pub(crate) fn check(&self) -> Result<(), WriteError> {
+        self.broken.clone().map_or(Ok(()), Err)
+    }
+}
