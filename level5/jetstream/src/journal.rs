@@ -147,7 +147,7 @@ impl JetStreamJournal {
     /// `None`: the journal has lost its lane.
     ///
     /// An event that is neither accepted nor declined stays in the stream, and the next process gets it when this one
-    /// has ended.
+    /// has ended. So does one whose call of `ingest` is dropped.
     ///
     /// # Cancellation
     ///
@@ -245,13 +245,14 @@ impl JetStreamJournal {
     }
 
     async fn end(&self, ends: &[(EventId, End)]) -> Result<(), WriteError> {
-        let Last { letters, gone } = last(ends);
+        let Last { letters, ended, withdrawn } = last(ends);
         // An end about a record that is being written would not find it.
         let decide = |state: &mut State| {
             if ends.iter().any(|(id, _)| state.ledger.is_writing(id)) {
                 return None;
             }
-            gone.iter().for_each(|id| state.ledger.end(id));
+            ended.iter().for_each(|id| state.ledger.end(id));
+            withdrawn.iter().for_each(|id| state.ledger.withdraw(id));
             // A letter without a record would be of an event that no caller has handed in.
             let known = letters.iter().filter(|letter| state.ledger.is_kept(&letter.event.id));
             let letters = known.map(|letter| encoded(Content::Dead((*letter).clone())));
@@ -286,23 +287,25 @@ async fn written(outcome: Outcome) -> Result<(), WriteError> {
     }
 }
 
-/// What a call about ends leaves of each event.
+/// What a call about ends says of each event. One that has ended is no letter, also if the call says that it died.
+#[derive(Default)]
 struct Last<'a> {
     letters: Vec<&'a DeadLetter>,
-    gone: HashSet<&'a EventId>,
+    ended: HashSet<&'a EventId>,
+    withdrawn: HashSet<&'a EventId>,
 }
 
 fn last(ends: &[(EventId, End)]) -> Last<'_> {
-    let is_gone = |end: &End| !matches!(end, End::Dead(_));
-    let gone = ends.iter().filter(|(_, end)| is_gone(end)).map(|(id, _)| id).collect();
-    let mut last = Last { letters: Vec::new(), gone };
+    let mut last = Last::default();
     for (id, end) in ends {
-        if let End::Dead(letter) = end
-            && !last.gone.contains(id)
-        {
-            last.letters.push(letter);
+        match end {
+            End::Delivered => drop(last.ended.insert(id)),
+            End::Withdrawn => drop(last.withdrawn.insert(id)),
+            End::Dead(letter) => last.letters.push(letter),
         }
     }
+    let Last { letters, ended, withdrawn } = &mut last;
+    letters.retain(|it| !ended.contains(&it.event.id) && !withdrawn.contains(&it.event.id));
     last
 }
 

@@ -51,6 +51,8 @@ enum State {
 struct Record {
     content: Content,
     state: State,
+    /// A process that is dead has accepted it.
+    is_taken_over: bool,
     /// `None` until the server has answered.
     place: Option<Place>,
 }
@@ -106,7 +108,10 @@ impl Ledger {
                 continue;
             }
             self.last.number += 1;
-            self.insert(self.last, Record { content, state: State::Writing, place: None });
+            self.insert(
+                self.last,
+                Record { content, state: State::Writing, is_taken_over: false, place: None },
+            );
             orders.push(self.last);
         }
         Ok(orders)
@@ -224,10 +229,22 @@ impl Ledger {
         self.of(id, State::Leaving).next().is_some()
     }
 
-    /// The event has ended, or was offered in vain.
+    /// The event has ended.
     pub(crate) fn end(&mut self, id: &EventId) {
         let orders: Vec<_> = self.of(id, State::Kept).chain(self.of(id, State::Offered)).collect();
         orders.into_iter().for_each(|order| self.leave(order));
+    }
+
+    /// The call that has handed the event in was dropped. One that a dead process has accepted is offered as before: it
+    /// stays in the stream, and the next process gets it.
+    pub(crate) fn withdraw(&mut self, id: &EventId) {
+        let orders: Vec<_> = self.of(id, State::Kept).collect();
+        for order in orders {
+            match self.records.get_mut(&order) {
+                Some(record) if record.is_taken_over => record.state = State::Offered,
+                _ => self.leave(order),
+            }
+        }
     }
 
     /// The offered event is not needed: it was accepted before.
@@ -332,7 +349,8 @@ impl Ledger {
     fn add(&mut self, stored: Stored, state: State) {
         let Stored { order, place, content } = stored;
         let id = content.id().clone();
-        self.insert(order, Record { content, state, place: Some(place) });
+        let is_taken_over = state == State::Offered;
+        self.insert(order, Record { content, state, is_taken_over, place: Some(place) });
         let rivals: Vec<_> = self.of(&id, state).collect();
         let newest = rivals.iter().copied().max();
         for rival in rivals {

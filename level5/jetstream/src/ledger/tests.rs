@@ -194,6 +194,18 @@ fn an_offered_event_is_accepted_without_a_write() {
 }
 
 #[test]
+fn an_offered_event_whose_call_was_dropped_stays() {
+    let mut ledger = ledger();
+    ledger.offer(vec![of_dead(20, 1, pending("a"))]);
+    call(&mut ledger, &[pending("a"), pending("b")]);
+    ledger.withdraw(&EventId::new("a"));
+    ledger.withdraw(&EventId::new("b"));
+    assert_eq!(shown(&ledger).0, Vec::<String>::new());
+    assert_eq!(remove(&mut ledger), [1]);
+    assert!(ledger.has_of_lane(7));
+}
+
+#[test]
 fn another_event_with_an_offered_id_replaces_it() {
     let mut ledger = ledger();
     ledger.offer(vec![of_dead(20, 1, pending("a"))]);
