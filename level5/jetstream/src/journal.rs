@@ -17,7 +17,7 @@ use crate::config::{JetStreamConfig, Unreadable};
 use crate::error::{BadRecord, OpenError, WriteError};
 use crate::keeper::{Keeper, Owned, release};
 use crate::ledger::Ledger;
-use crate::opening::claim;
+use crate::opening::{Claimed, claim};
 use crate::record::Content;
 use crate::server::Server;
 use crate::shared::{Figures, Shared, State};
@@ -109,20 +109,25 @@ impl JetStreamJournal {
         let lane = claimed.lane;
         let opened = server.open_lane(lane, claimed.generation, config.max_records).await;
         let opened = opened.map_err(|why| OpenError::Server { address: shown, why })?;
-        let owned = Owned { lane, revision: claimed.generation, consumer: opened.consumer.clone() };
-        if !opened.bad.is_empty() && config.unreadable == Unreadable::Refuse {
-            release(&server, &owned).await;
-            return Err(OpenError::Unreadable { records: opened.bad });
-        }
-        let mut ledger = Ledger::new(lane, claimed.generation, config.max_records);
-        ledger.restore(opened.stored);
+        let Claimed { generation, ended, .. } = claimed;
+        let consumer = opened.consumer.clone();
+        let mut ledger = Ledger::new(lane, generation, config.max_records);
+        let (over, stored): (Vec<_>, Vec<_>) =
+            opened.stored.into_iter().partition(|it| ended.has_ended(it.order));
+        over.into_iter().for_each(|stored| ledger.has_ended(stored));
+        ledger.restore(stored);
+        let owned = Owned { lane, revision: generation, consumer: consumer.clone(), ended };
         let loaded = ledger.loaded();
         let recovered = Recovered {
             pending: loaded.pending.len() as u64,
             dead: loaded.dead.len() as u64,
             unreadable: opened.bad,
         };
-        let shared = Shared::new(server, config, (lane, session), opened.consumer, ledger);
+        let shared = Shared::new(server, config, (lane, session), consumer, ledger);
+        if !recovered.unreadable.is_empty() && config.unreadable == Unreadable::Refuse {
+            release(&shared, &owned).await;
+            return Err(OpenError::Unreadable { records: recovered.unreadable });
+        }
         Ok(Self(Arc::new(start(Arc::new(shared), owned, recovered))))
     }
 
@@ -341,7 +346,7 @@ fn start(shared: Arc<Shared>, owned: Owned, recovered: Recovered) -> Handle {
         let mut releases = JoinSet::new();
         for owned in keeper.await.unwrap_or_default() {
             let shared = Arc::clone(&ending);
-            releases.spawn(async move { release(&shared.server, &owned).await });
+            releases.spawn(async move { release(&shared, &owned).await });
         }
         while releases.join_next().await.is_some() {}
         send_closed.send_replace(true);

@@ -2,19 +2,23 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::jetstream::consumer::PullConsumer;
-use bytes::Bytes;
 use level5::event_processor::Event;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::claims::Claims;
 use crate::error::WriteError;
 use crate::ledger::Stored;
-use crate::server::{Owner, Refused, Server};
+use crate::server::{Entry, Owner, Refused};
 use crate::shared::Shared;
 use crate::watch::{Life, Watch};
+
+/// So long after the first of some ends the owner notes what has ended.
+const NOTE: Duration = Duration::from_millis(100);
 
 /// A lane that this process owns.
 #[derive(Debug)]
@@ -23,6 +27,8 @@ pub(crate) struct Owned {
     /// The revision of its entry.
     pub(crate) revision: u64,
     pub(crate) consumer: PullConsumer,
+    /// What the owners before have noted.
+    pub(crate) ended: Claims,
 }
 
 /// The state of the task.
@@ -49,19 +55,40 @@ impl Keeper {
         let mut ticks = interval(self.shared.config.lease / 3);
         // After a pause, such as a suspended machine, one renewal and not all that were missed.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut is_complete, mut note_at) = (true, None);
         loop {
+            let note = async {
+                match note_at {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 _ = ticks.tick() => {}
+                // At most ten times a second, and never while nothing ends.
+                () = self.shared.removed.notified() => {
+                    note_at.get_or_insert_with(|| Instant::now() + NOTE);
+                    continue;
+                }
+                () = note => {
+                    note_at = None;
+                    if let Err(lane) = self.renew().await {
+                        return self.lost(lane);
+                    }
+                    continue;
+                }
+                () = self.shared.server.reconnected() => is_complete = false,
                 Some(stored) = self.strays.recv() => {
                     self.offer(stored);
                     continue;
                 }
                 () = stop.cancelled() => return self.owned,
             }
-            if let Err(lane) = self.renew().await {
-                tracing::error!(lane, "another process has taken the lane over");
-                self.shared.break_off(WriteError::Deposed { lane });
-                return Vec::new();
+            match self.renew().await {
+                Err(lane) => return self.lost(lane),
+                // Only when the lanes are known to be owned still.
+                Ok(true) if !is_complete => is_complete = self.compare().await,
+                Ok(_) => {}
             }
             self.release_empty().await;
             let unsettled = self.look().await;
@@ -69,23 +96,80 @@ impl Keeper {
         }
     }
 
-    /// Renews every ownership. `Err`: the lane that another process owns now.
-    async fn renew(&mut self) -> Result<(), u32> {
-        let (server, session) = (&self.shared.server, &self.shared.session);
+    /// Another process has taken a lane over. Returns what is owned: nothing that this process could release.
+    fn lost(&self, lane: u32) -> Vec<Owned> {
+        tracing::error!(lane, "another process has taken the lane over");
+        self.shared.break_off(WriteError::Deposed { lane });
+        Vec::new()
+    }
+
+    /// Renews every ownership. Returns whether that has succeeded; `Err`: the lane that another process owns now.
+    async fn renew(&mut self) -> Result<bool, u32> {
+        self.note();
+        let (shared, mut all) = (&self.shared, true);
         for owned in &mut self.owned {
-            match server.own(owned.lane, session.clone(), owned.revision).await {
-                Ok(revision) => owned.revision = revision,
-                // The next tick tries again.
-                Err(Refused::Unknown(why)) => tracing::info!(lane = owned.lane, why, "not renewed"),
-                Err(Refused::Changed) => match server.owner(owned.lane).await {
+            let entry = Entry { session: shared.session.clone(), ended: ended(shared, owned) };
+            let why = match shared.server.own(owned.lane, &entry, owned.revision).await {
+                Ok(revision) => {
+                    owned.revision = revision;
+                    continue;
+                }
+                Err(Refused::Unknown(why)) => why,
+                Err(Refused::Changed) => match shared.server.owner(owned.lane).await {
                     // By an earlier renewal, whose answer was lost.
-                    Ok(owner) if owner.session == *session => owned.revision = owner.revision,
+                    Ok(owner) if owner.entry.session == shared.session => {
+                        owned.revision = owner.revision;
+                        continue;
+                    }
                     Ok(_) => return Err(owned.lane),
-                    Err(why) => tracing::info!(lane = owned.lane, why, "not renewed"),
+                    Err(why) => why,
                 },
+            };
+            // The next tick tries again.
+            tracing::info!(lane = owned.lane, why, "not renewed");
+            all = false;
+        }
+        Ok(all)
+    }
+
+    /// Reads the lanes once more after the connection was lost. A server that was killed may have forgotten what it has
+    /// removed, and what its consumers have delivered: new consumers deliver everything. Returns whether all were read.
+    async fn compare(&mut self) -> bool {
+        let mut unknown = Vec::new();
+        for (index, owned) in self.owned.iter_mut().enumerate() {
+            let (server, most) = (&self.shared.server, self.shared.config.max_records);
+            let opened = match server.open_lane(owned.lane, owned.revision, most).await {
+                Ok(opened) => opened,
+                Err(why) => {
+                    tracing::info!(lane = owned.lane, why, "a lane could not be read again");
+                    return false;
+                }
+            };
+            owned.consumer = opened.consumer.clone();
+            if index == 0 {
+                self.shared.use_consumer(opened.consumer);
+            }
+            let mut state = self.shared.state();
+            for stored in opened.stored {
+                unknown.extend(state.ledger.delivered(stored).filter(|stored| {
+                    // An earlier owner knows it to have ended.
+                    !owned.ended.has_ended(stored.order)
+                }));
             }
         }
-        Ok(())
+        self.shared.leaving.notify_one();
+        self.offer(unknown);
+        true
+    }
+
+    /// Notes which records of earlier owners this process has removed.
+    fn note(&mut self) {
+        let removed = self.shared.state().ledger.take_not_noted();
+        for (lane, order) in removed {
+            if let Some(owned) = self.owned.iter_mut().find(|owned| owned.lane == lane) {
+                owned.ended.end(order);
+            }
+        }
     }
 
     /// Releases the lanes that were taken over and that have no record of this process any more.
@@ -96,13 +180,15 @@ impl Keeper {
                 at += 1;
                 continue;
             }
+            // After the look: what was the last has been removed by now.
+            self.note();
             let owned = self.owned.remove(at);
             self.release(&owned).await;
         }
     }
 
     async fn release(&mut self, owned: &Owned) {
-        if let Some(revision) = release(&self.shared.server, owned).await {
+        if let Some(revision) = release(&self.shared, owned).await {
             self.left.insert(owned.lane, revision);
         }
     }
@@ -148,8 +234,10 @@ impl Keeper {
 
     /// Takes a lane over. Returns whether that has succeeded, or another process was faster.
     async fn take_over(&mut self, lane: u32, owner: &Owner) -> bool {
-        let (server, session) = (&self.shared.server, self.shared.session.clone());
-        let revision = match server.own(lane, session, owner.revision).await {
+        let server = &self.shared.server;
+        let ended = owner.entry.ended.clone();
+        let entry = Entry { session: self.shared.session.clone(), ended: ended.clone() };
+        let revision = match server.own(lane, &entry, owner.revision).await {
             Ok(revision) => revision,
             Err(Refused::Changed) => return false,
             // If this process owns it now and does not know it, others find it dead.
@@ -161,14 +249,21 @@ impl Keeper {
                     tracing::error!(%bad, "a record cannot be read, and stays in the stream");
                 }
                 self.shared.state().figures.unreadable.extend(opened.bad);
-                self.owned.push(Owned { lane, revision, consumer: opened.consumer });
-                self.offer(opened.stored);
+                let (over, stored): (Vec<_>, Vec<_>) =
+                    opened.stored.into_iter().partition(|it| ended.has_ended(it.order));
+                {
+                    let mut state = self.shared.state();
+                    over.into_iter().for_each(|stored| state.ledger.has_ended(stored));
+                }
+                self.owned.push(Owned { lane, revision, consumer: opened.consumer, ended });
+                self.offer(stored);
                 true
             }
             Err(why) => {
                 tracing::info!(lane, why, "a lane could not be read");
                 // Free, so that the next look tries again.
-                let _ = self.shared.server.own(lane, Bytes::new(), revision).await;
+                let free = Entry { session: String::new(), ended };
+                let _ = self.shared.server.own(lane, &free, revision).await;
                 false
             }
         }
@@ -191,9 +286,20 @@ impl Keeper {
     }
 }
 
+/// What is known to have ended in a lane.
+fn ended(shared: &Shared, owned: &Owned) -> Claims {
+    if owned.lane != shared.lane {
+        return owned.ended.clone();
+    }
+    let state = shared.state();
+    let (next, live) = state.ledger.live();
+    owned.ended.with(next, live)
+}
+
 /// Releases a lane. Returns the revision of its entry.
-pub(crate) async fn release(server: &Server, owned: &Owned) -> Option<u64> {
-    server.close_lane(&owned.consumer).await;
+pub(crate) async fn release(shared: &Shared, owned: &Owned) -> Option<u64> {
+    shared.server.close_lane(&owned.consumer).await;
+    let free = Entry { session: String::new(), ended: ended(shared, owned) };
     // Refused if another process has it by now.
-    server.own(owned.lane, Bytes::new(), owned.revision).await.ok()
+    shared.server.own(owned.lane, &free, owned.revision).await.ok()
 }

@@ -6,7 +6,7 @@
 //!  offer ─▶ Offered ── begin ──▶ Kept          (an event of a dead process)
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use async_nats::Subject;
@@ -70,10 +70,14 @@ pub(crate) struct Ledger {
     records: BTreeMap<Order, Record>,
     /// The records of each event: one that is kept or offered, and others that come or go.
     by_id: HashMap<EventId, Vec<Order>>,
-    /// Those that leave and that nobody removes at this moment.
+    /// Those of both that leave and that nobody removes at this moment.
     leaving: BTreeSet<Order>,
     /// Records that the server has and that belong to no event of this process: to be removed too.
-    strays: Vec<(Order, Place)>,
+    strays: BTreeMap<Order, Place>,
+    /// Records of other owners that this process has removed. The server may deliver them again.
+    removed: HashSet<Order>,
+    /// Those of them, with their lanes, that are not noted in the entry of the lane.
+    not_noted: Vec<(u32, Order)>,
 }
 
 impl Ledger {
@@ -86,7 +90,9 @@ impl Ledger {
             records: BTreeMap::new(),
             by_id: HashMap::new(),
             leaving: BTreeSet::new(),
-            strays: Vec::new(),
+            strays: BTreeMap::new(),
+            removed: HashSet::new(),
+            not_noted: Vec::new(),
         }
     }
 
@@ -148,8 +154,13 @@ impl Ledger {
             // A consumer may have delivered it before the answer came.
             Some(Record { place: Some(_), .. }) => {}
             Some(record) => record.place = Some(Place { lane, sequence, ack: None }),
-            None => self.strays.push((order, Place { lane, sequence, ack: None })),
+            None => self.stray(order, Place { lane, sequence, ack: None }),
         }
+    }
+
+    fn stray(&mut self, order: Order, place: Place) {
+        self.strays.insert(order, place);
+        self.leaving.insert(order);
     }
 
     /// The records of a call are stored: each takes the place of the older ones of its event.
@@ -256,16 +267,12 @@ impl Ledger {
     /// Takes out at most so many records that have to be removed. Each comes back with [`removed`](Self::removed) or
     /// [`not_removed`](Self::not_removed).
     pub(crate) fn take_leaving(&mut self, most: usize) -> Vec<(Order, Place)> {
-        let mut taken: Vec<_> = Vec::new();
-        while taken.len() < most
-            && let Some(stray) = self.strays.pop()
-        {
-            taken.push(stray);
-        }
+        let mut taken = Vec::new();
         while taken.len() < most
             && let Some(order) = self.leaving.pop_first()
         {
-            if let Some(place) = self.records.get(&order).and_then(|record| record.place.clone()) {
+            let of_record = || self.records.get(&order).and_then(|record| record.place.clone());
+            if let Some(place) = self.strays.get(&order).cloned().or_else(of_record) {
                 taken.push((order, place));
             }
         }
@@ -274,27 +281,42 @@ impl Ledger {
 
     /// Whether something has to be removed that is not taken out.
     pub(crate) fn has_leaving(&self) -> bool {
-        !self.leaving.is_empty() || !self.strays.is_empty()
+        !self.leaving.is_empty()
     }
 
     /// The server has removed it.
     pub(crate) fn removed(&mut self, order: Order) {
+        let of_record = self.records.get(&order).and_then(|record| record.place.as_ref());
+        let lane = self.strays.get(&order).or(of_record).map_or(self.lane, |place| place.lane);
         self.forget(order);
+        self.strays.remove(&order);
+        if order.generation != self.last.generation {
+            self.removed.insert(order);
+            self.not_noted.push((lane, order));
+        }
     }
 
-    /// It could not be removed, and is taken out again later.
-    pub(crate) fn not_removed(&mut self, order: Order, place: Place) {
-        if let Some(record) = self.records.get_mut(&order) {
-            record.place = Some(place);
+    /// Takes out the records of other owners that were removed since the last call, with their lanes.
+    pub(crate) fn take_not_noted(&mut self) -> Vec<(u32, Order)> {
+        std::mem::take(&mut self.not_noted)
+    }
+
+    /// It could not be removed, and is taken out again later. The acknowledgement that was tried is of no use.
+    pub(crate) fn not_removed(&mut self, order: Order, tried: Place) {
+        let of_record = self.records.get_mut(&order).and_then(|record| record.place.as_mut());
+        if let Some(place) = self.strays.get_mut(&order).or(of_record) {
+            // A new consumer may have delivered it meanwhile.
+            if place.ack == tried.ack {
+                place.ack = None;
+            }
             self.leaving.insert(order);
-        } else {
-            self.strays.push((order, place));
         }
     }
 
     /// Where the acknowledgement of a record goes, as far as it is known.
     pub(crate) fn ack(&self, order: Order) -> Option<Subject> {
-        self.records.get(&order)?.place.as_ref()?.ack.clone()
+        let of_record = || self.records.get(&order)?.place.as_ref();
+        self.strays.get(&order).or_else(of_record)?.ack.clone()
     }
 
     /// A consumer has delivered a record. Returns it if it is of another owner and unknown: a process that was taken for
@@ -303,13 +325,30 @@ impl Ledger {
         if let Some(record) = self.records.get_mut(&stored.order) {
             record.place = Some(stored.place);
             None
-        } else if stored.order.generation == self.last.generation {
+        } else if stored.order.generation == self.last.generation
+            || self.removed.contains(&stored.order)
+        {
             // Its call has failed, or it was removed before and the server has forgotten that.
-            self.strays.push((stored.order, stored.place));
+            self.stray(stored.order, stored.place);
             None
         } else {
             Some(stored)
         }
+    }
+
+    /// A record that an earlier owner knows to have ended.
+    pub(crate) fn has_ended(&mut self, stored: Stored) {
+        self.stray(stored.order, stored.place);
+    }
+
+    /// The order of the next record, and the records of this owner that have not ended.
+    pub(crate) fn live(&self) -> (Order, impl Iterator<Item = Order>) {
+        let Order { generation, number } = self.last;
+        let of_owner = Order { generation, number: 0 }..;
+        let of_owner = self.records.range(of_owner).filter(move |(order, record)| {
+            order.generation == generation && record.state != State::Leaving
+        });
+        (Order { generation, number: number + 1 }, of_owner.map(|(order, _)| *order))
     }
 
     /// What the lane had when it was opened. Of several records of an event the newest is kept.
@@ -339,7 +378,7 @@ impl Ledger {
                     self.add(record, State::Offered);
                 }
                 // A newer record of the event is in the same lane.
-                _ if !is_newest => self.strays.push((record.order, record.place)),
+                _ if !is_newest => self.stray(record.order, record.place),
                 _ => {}
             }
         }
@@ -363,7 +402,7 @@ impl Ledger {
     /// Whether a record of this lane is here.
     pub(crate) fn has_of_lane(&self, lane: u32) -> bool {
         let of_lane = |place: &Place| place.lane == lane;
-        self.strays.iter().any(|(_, place)| of_lane(place))
+        self.strays.values().any(of_lane)
             || self.records.values().any(|it| it.place.as_ref().is_some_and(of_lane))
     }
 

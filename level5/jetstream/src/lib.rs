@@ -1,6 +1,7 @@
 //! [`JetStreamJournal`]: the [`Journal`](level5::event_processor::Journal) of level 5's event processor in a stream.
 
 mod address;
+mod claims;
 mod config;
 mod error;
 mod journal;

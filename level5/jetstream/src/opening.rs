@@ -4,19 +4,22 @@ use std::collections::BTreeMap;
 
 use tokio::time::{Instant, sleep};
 
+use crate::claims::Claims;
 use crate::config::{JetStreamConfig, LANES};
 use crate::error::OpenError;
-use crate::server::{Owner, Refused, Server};
+use crate::server::{Entry, Owner, Refused, Server};
 use crate::watch::{Life, Watch};
 
 /// So many leases a process waits for the lane that it wants while the owner is alive.
 const PATIENCE: u32 = 3;
 
 /// A lane that this process owns since this revision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Claimed {
     pub(crate) lane: u32,
     pub(crate) generation: u64,
+    /// What the owners before have noted.
+    pub(crate) ended: Claims,
 }
 
 /// Why there is no lane.
@@ -37,7 +40,7 @@ impl NoLane {
 /// Gets the lane that the configuration names, or any free one.
 pub(crate) async fn claim(
     server: &Server,
-    session: &bytes::Bytes,
+    session: &str,
     config: &JetStreamConfig,
 ) -> Result<Claimed, NoLane> {
     match config.lane {
@@ -46,7 +49,7 @@ pub(crate) async fn claim(
     }
 }
 
-async fn any(server: &Server, session: &bytes::Bytes) -> Result<Claimed, NoLane> {
+async fn any(server: &Server, session: &str) -> Result<Claimed, NoLane> {
     let filled = server.lanes("*").await.map_err(NoLane::Server)?;
     for lane in order(&filled) {
         let owner = server.owner(lane).await.map_err(NoLane::Server)?;
@@ -68,7 +71,7 @@ fn order(filled: &BTreeMap<u32, usize>) -> impl Iterator<Item = u32> {
 
 async fn wait_for(
     server: &Server,
-    session: &bytes::Bytes,
+    session: &str,
     lane: u32,
     config: &JetStreamConfig,
 ) -> Result<Claimed, NoLane> {
@@ -91,12 +94,14 @@ async fn wait_for(
 /// `None`: another process was faster.
 async fn try_claim(
     server: &Server,
-    session: &bytes::Bytes,
+    session: &str,
     lane: u32,
     owner: &Owner,
 ) -> Result<Option<Claimed>, NoLane> {
-    match server.own(lane, session.clone(), owner.revision).await {
-        Ok(generation) => Ok(Some(Claimed { lane, generation })),
+    let ended = owner.entry.ended.clone();
+    let entry = Entry { session: session.to_owned(), ended };
+    match server.own(lane, &entry, owner.revision).await {
+        Ok(generation) => Ok(Some(Claimed { lane, generation, ended: entry.ended })),
         Err(Refused::Changed) => Ok(None),
         Err(Refused::Unknown(why)) => Err(NoLane::Server(why)),
     }

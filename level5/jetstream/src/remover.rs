@@ -47,6 +47,7 @@ pub(crate) async fn run(
         }
         let failed = round(&shared, taken, &strays).await;
         shared.changed.notify_waiters();
+        shared.removed.notify_one();
         if failed {
             if stop.is_cancelled() || shared.state().broken.is_some() {
                 return;
@@ -73,7 +74,7 @@ async fn round(
     let mut owned = BTreeSet::new();
     for lane in without {
         match shared.server.owner(lane).await {
-            Ok(owner) if owner.session == shared.session => drop(owned.insert(lane)),
+            Ok(owner) if owner.entry.session == shared.session => drop(owned.insert(lane)),
             Ok(_) => shared.break_off(WriteError::Deposed { lane }),
             Err(why) => tracing::info!(why, "the owner of a lane is unknown"),
         }
@@ -99,8 +100,8 @@ async fn round(
             Err(why) => {
                 tracing::info!(%order, sequence = place.sequence, why, "a record was not removed");
                 failed = true;
-                // The next round finds out whether the consumer still knows it, and deletes the record otherwise.
-                state.ledger.not_removed(order, Place { ack: None, ..place });
+                // The next round finds out whether a consumer delivers it again, and deletes the record otherwise.
+                state.ledger.not_removed(order, place);
             }
         }
     }
@@ -125,7 +126,7 @@ async fn deliver(
         if !taken.iter().any(is_missing) {
             return;
         }
-        let fetched = match shared.server.fetch(&shared.consumer, FETCHED).await {
+        let fetched = match shared.server.fetch(&shared.consumer(), FETCHED).await {
             Ok(fetched) if !fetched.is_empty() => fetched,
             Ok(_) => return,
             Err(why) => {

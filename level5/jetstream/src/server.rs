@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
@@ -10,12 +12,15 @@ use async_nats::jetstream::context::{PublishAckFuture, PublishError};
 use async_nats::jetstream::kv::{self, Operation, UpdateErrorKind};
 use async_nats::jetstream::stream::{self, DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{self, Context, ErrorCode, Message};
-use async_nats::{Client, ConnectOptions, HeaderMap, Request, Subject, header};
+use async_nats::{Client, ConnectOptions, Event, HeaderMap, Request, Subject, header};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::address::Address;
+use crate::claims::Claims;
 use crate::config::JetStreamConfig;
 use crate::error::{BadRecord, OpenError};
 use crate::ledger::{Place, Stored};
@@ -41,6 +46,8 @@ pub(crate) struct Server {
     owners: kv::Store,
     name: String,
     wait: Duration,
+    /// Gets a notice when the connection was lost and is there again.
+    reconnected: Arc<Notify>,
 }
 
 /// Who owns a lane.
@@ -48,16 +55,27 @@ pub(crate) struct Server {
 pub(crate) struct Owner {
     /// The revision of the entry. A change succeeds only with the newest one.
     pub(crate) revision: u64,
+    /// What the owner has written.
+    pub(crate) entry: Entry,
+}
+
+/// The entry of a lane.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Entry {
     /// The session of the owner. Empty: the lane is free.
-    pub(crate) session: Bytes,
+    pub(crate) session: String,
+    /// Which records have ended.
+    pub(crate) ended: Claims,
 }
 
 impl Owner {
     /// A lane that had no owner ever.
-    pub(crate) const NEW: Self = Self { revision: 0, session: Bytes::new() };
+    pub(crate) fn none(revision: u64) -> Self {
+        Self { revision, entry: Entry::default() }
+    }
 
     pub(crate) fn is_free(&self) -> bool {
-        self.session.is_empty()
+        self.entry.session.is_empty()
     }
 }
 
@@ -96,6 +114,8 @@ impl Server {
         config: &JetStreamConfig,
     ) -> Result<Self, OpenError> {
         let shown = address.to_string();
+        let reconnected = Arc::new(Notify::new());
+        let (notice, lost) = (Arc::clone(&reconnected), Arc::new(AtomicBool::new(false)));
         let connect = ConnectOptions::new()
             .name("event-processor")
             .request_timeout(Some(config.answer_within))
@@ -103,8 +123,15 @@ impl Server {
             .reconnect_delay_callback(|attempts| {
                 Duration::from_millis((attempts as u64).saturating_mul(50).min(1000))
             })
-            .event_callback(|event| async move {
+            .event_callback(move |event| {
                 tracing::info!(%event, "the connection to NATS");
+                // The callbacks of a connection run one after another.
+                match event {
+                    Event::Disconnected => lost.store(true, Ordering::Relaxed),
+                    Event::Connected if lost.swap(false, Ordering::Relaxed) => notice.notify_one(),
+                    _ => {}
+                }
+                std::future::ready(())
             })
             .connect(address.servers());
         let client = connect.await.map_err(|why| {
@@ -123,12 +150,17 @@ impl Server {
         let stream = stream.map_err(|why| refused(why.to_string()))?;
         let owners = owners(&context, address, config).await.map_err(refused)?;
         let name = address.stream().to_owned();
-        Ok(Self { client, context, stream, owners, name, wait: config.answer_within })
+        Ok(Self { client, context, stream, owners, name, wait: config.answer_within, reconnected })
     }
 
     /// A name that no other process has.
-    pub(crate) fn session(&self) -> Bytes {
-        self.client.new_inbox().into()
+    pub(crate) fn session(&self) -> String {
+        self.client.new_inbox()
+    }
+
+    /// Waits until the connection was lost and is there again.
+    pub(crate) async fn reconnected(&self) {
+        self.reconnected.notified().await;
     }
 
     pub(crate) fn stream_name(&self) -> &str {
@@ -175,24 +207,29 @@ impl Server {
         let entry = timeout(self.wait, self.owners.entry(lane.to_string())).await;
         let entry = entry.map_err(|_| "no answer".to_owned())?.map_err(|why| why.to_string())?;
         Ok(match entry {
-            None => Owner::NEW,
+            None => Owner::none(0),
             Some(entry) if entry.operation == Operation::Put => {
-                Owner { revision: entry.revision, session: entry.value }
+                let read = serde_json::from_slice(&entry.value);
+                // Of a newer program: an owner with an unknown name, which may be alive.
+                let unknown = || Entry { session: "unknown".to_owned(), ended: Claims::default() };
+                Owner { revision: entry.revision, entry: read.unwrap_or_else(|_| unknown()) }
             }
             // Deleted by hand.
-            Some(entry) => Owner { revision: entry.revision, session: Bytes::new() },
+            Some(entry) => Owner::none(entry.revision),
         })
     }
 
-    /// Makes `session` the owner of a lane, or renews that, or with an empty one releases it: if the entry has this
-    /// revision. Returns the new one.
+    /// Makes the session of `entry` the owner of a lane, or renews that, or with an empty one releases it: if the entry has
+    /// this revision. Returns the new one.
     pub(crate) async fn own(
         &self,
         lane: u32,
-        session: Bytes,
+        entry: &Entry,
         revision: u64,
     ) -> Result<u64, Refused> {
-        let changed = timeout(self.wait, self.owners.update(lane.to_string(), session, revision));
+        // Texts and numbers can be written.
+        let value = serde_json::to_vec(entry).unwrap_or_default().into();
+        let changed = timeout(self.wait, self.owners.update(lane.to_string(), value, revision));
         match changed.await {
             Ok(Ok(revision)) => Ok(revision),
             Ok(Err(why)) if why.kind() == UpdateErrorKind::WrongLastRevision => {

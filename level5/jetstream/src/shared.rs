@@ -3,7 +3,6 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_nats::jetstream::consumer::PullConsumer;
-use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::config::JetStreamConfig;
@@ -38,14 +37,16 @@ pub(crate) struct Shared {
     pub(crate) config: JetStreamConfig,
     pub(crate) lane: u32,
     /// The name of this process among the owners.
-    pub(crate) session: Bytes,
-    /// The consumer of the lane.
-    pub(crate) consumer: PullConsumer,
+    pub(crate) session: String,
+    /// The consumer of the lane. Another one after the connection was lost.
+    consumer: Mutex<PullConsumer>,
     // A lock of `std`: it is held for a decision, never across an await, and calls number their records under it in the
     // order of their first polls.
     state: Mutex<State>,
     /// Wakes the task that removes records.
     pub(crate) leaving: Notify,
+    /// Wakes the task that notes what has ended: records were removed.
+    pub(crate) removed: Notify,
     /// Wakes the calls that wait: a call has returned, or records were removed.
     pub(crate) changed: Notify,
 }
@@ -62,19 +63,28 @@ impl Shared {
     pub(crate) fn new(
         server: Server,
         config: JetStreamConfig,
-        (lane, session): (u32, Bytes),
+        (lane, session): (u32, String),
         consumer: PullConsumer,
         ledger: Ledger,
     ) -> Self {
         let figures = Figures { lane, ..Figures::default() };
         let state = Mutex::new(State { ledger, figures, broken: None });
-        let (leaving, changed) = (Notify::new(), Notify::new());
-        Self { server, config, lane, session, consumer, state, leaving, changed }
+        let consumer = Mutex::new(consumer);
+        let (leaving, removed, changed) = (Notify::new(), Notify::new(), Notify::new());
+        Self { server, config, lane, session, consumer, state, leaving, removed, changed }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         // No code of others runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn consumer(&self) -> PullConsumer {
+        self.consumer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn use_consumer(&self, consumer: PullConsumer) {
+        *self.consumer.lock().unwrap_or_else(PoisonError::into_inner) = consumer;
     }
 
     /// Fails every call from now on.

@@ -78,7 +78,9 @@ mod tests {
     const LEASE: Duration = Duration::from_secs(10);
 
     fn owned(revision: u64) -> Owner {
-        Owner { revision, session: "someone".into() }
+        let mut owner = Owner::none(revision);
+        owner.entry.session = "someone".to_owned();
+        owner
     }
 
     #[test]
@@ -94,8 +96,8 @@ mod tests {
         assert_eq!(see(18, &owned(6)), Life::Alive);
         assert_eq!(see(19, &owned(6)), Life::Dead);
         assert_eq!(see(19, &owned(7)), Life::Alive);
-        assert_eq!(see(20, &Owner { revision: 8, session: "".into() }), Life::Free);
-        assert_eq!(see(21, &Owner::NEW), Life::Free);
+        assert_eq!(see(20, &Owner::none(8)), Life::Free);
+        assert_eq!(see(21, &Owner::none(0)), Life::Free);
     }
 
     #[test]

@@ -138,6 +138,7 @@ impl Place {
             thread::sleep(Duration::from_millis(10));
         }
         let _ = child.kill();
+        let _ = child.wait();
         panic!("it does not end");
     }
 
