@@ -131,6 +131,27 @@ impl JetStreamJournal {
         Ok(Self(Arc::new(start(Arc::new(shared), owned, recovered))))
     }
 
+    /// Reads the dead letters of all lanes, and names the letters that cannot be read. It owns no lane, and disturbs no
+    /// owner.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    pub async fn dead_letters(
+        address: &Address,
+        config: JetStreamConfig,
+    ) -> Result<(Vec<DeadLetter>, Vec<BadRecord>), OpenError> {
+        config.check()?;
+        let server = Server::connect(address, &config).await?;
+        let refused = |why| OpenError::Server { address: address.to_string(), why };
+        let (contents, bad) = server.peek("dead").await.map_err(refused)?;
+        let letter = |content| match content {
+            Content::Dead(letter) => Some(letter),
+            Content::Pending(_) => None,
+        };
+        Ok((contents.into_iter().filter_map(letter).collect(), bad))
+    }
+
     /// What was found when the journal was opened.
     #[must_use]
     pub fn recovered(&self) -> &Recovered {

@@ -24,7 +24,7 @@ use crate::claims::Claims;
 use crate::config::JetStreamConfig;
 use crate::error::{BadRecord, OpenError};
 use crate::ledger::{Place, Stored};
-use crate::record::{self, Order};
+use crate::record::{self, Content, Order};
 
 /// So many messages are asked for at once.
 pub(crate) const FETCHED: usize = 1000;
@@ -345,6 +345,31 @@ impl Server {
             order.ok_or_else(|| bad(Some(content.id().clone()), "no message id".to_owned()))?;
         let place = Place { lane, sequence, ack: message.reply.clone() };
         Ok(Stored { order, place, content })
+    }
+
+    /// Reads the records of a kind in all lanes, without a consumer.
+    pub(crate) async fn peek(&self, kind: &str) -> Result<(Vec<Content>, Vec<BadRecord>), String> {
+        let (subject, mut next) = (format!("{}.*.{kind}", self.name), 1);
+        let (mut contents, mut bad) = (Vec::new(), Vec::new());
+        loop {
+            let find = self.stream.raw_message_builder().sequence(next);
+            let found = find.next_by_subject(&subject).send().await;
+            let message = match found {
+                Ok(message) => message,
+                Err(why) if is_missing(&why) => return Ok((contents, bad)),
+                Err(why) => return Err(why.to_string()),
+            };
+            next = message.sequence + 1;
+            match record::read(&message.payload) {
+                Ok(content) => contents.push(content),
+                Err((event, what)) => bad.push(BadRecord {
+                    sequence: message.sequence,
+                    subject: message.subject.to_string(),
+                    event,
+                    what,
+                }),
+            }
+        }
     }
 
     /// Acknowledges a record, which removes it. Returns when the server has confirmed it; an error if the consumer is gone,
