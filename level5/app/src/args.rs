@@ -119,7 +119,7 @@ pub struct ProcessorArgs {
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(..10_000))]
     pub lane: Option<u32>,
 
-    /// Seconds after which a process that the server does not hear of is taken for dead, and another one takes its events
+    /// Seconds after which a process that the server does not hear of is treated as dead, and another one takes its events
     /// over
     #[arg(long, global = true, default_value = "10", value_name = "S")]
     pub lease: NonZeroU32,

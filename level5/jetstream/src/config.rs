@@ -30,7 +30,7 @@ pub struct JetStreamConfig {
     pub max_bytes: u64,
     /// So many servers of a cluster have each record: 1, 3 or 5. Only the process that makes the stream uses it.
     pub replicas: usize,
-    /// A process that has not renewed its ownership for so long is taken for dead, and another process takes its events
+    /// A process that has not renewed its ownership for so long is treated as dead, and another process takes its events
     /// over. At least 100 ms. The processes of a stream should have the same.
     pub lease: Duration,
     /// So long the journal waits for an answer before it asks again. At least 10 ms.

@@ -117,7 +117,7 @@ pub enum WriteError {
         /// What it said.
         why: String,
     },
-    /// Another process has taken this one for dead and has taken its lane over. Every call fails until the journal is
+    /// Another process has treated this one as dead and has taken its lane over. Every call fails until the journal is
     /// opened again.
     #[error("lane {lane} was taken over by another process: open the journal again")]
     Deposed {

@@ -190,7 +190,7 @@ impl JetStreamJournal {
     }
 
     /// Waits until every lane with pending events belongs to a process that is known to be alive, or was taken over by this
-    /// one. A process that ends before that may leave events of a dead one to nobody.
+    /// one. A process that ends before that may leave the events of a dead one without an owner.
     ///
     /// It takes the time of the lease at most, unless processes die meanwhile or the server does not answer.
     pub async fn settled(&self) {

@@ -70,7 +70,7 @@ pub(crate) struct Ledger {
     records: BTreeMap<Order, Record>,
     /// The records of each event: one that is kept or offered, and others that come or go.
     by_id: HashMap<EventId, Vec<Order>>,
-    /// Those of both that leave and that nobody removes at this moment.
+    /// Those of both that leave and are not being removed at this moment.
     leaving: BTreeSet<Order>,
     /// Records that the server has and that belong to no event of this process: to be removed too.
     strays: BTreeMap<Order, Place>,
@@ -319,7 +319,7 @@ impl Ledger {
         self.strays.get(&order).or_else(of_record)?.ack.clone()
     }
 
-    /// A consumer has delivered a record. Returns it if it is of another owner and unknown: a process that was taken for
+    /// A consumer has delivered a record. Returns it if it is of another owner and unknown: a process that was treated as
     /// dead has written it.
     pub(crate) fn delivered(&mut self, stored: Stored) -> Option<Stored> {
         if let Some(record) = self.records.get_mut(&stored.order) {

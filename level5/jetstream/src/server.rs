@@ -256,7 +256,7 @@ impl Server {
             ack_wait: ACK_WAIT,
             max_deliver: -1,
             filter_subject: format!("{}.{lane}.>", self.name),
-            // What an owner that was taken for dead still writes is beyond the limit.
+            // What an owner that is treated as dead still writes is beyond the limit.
             max_ack_pending: i64::try_from(most.max(found) + FETCHED).unwrap_or(i64::MAX),
             ..Default::default()
         };
@@ -294,7 +294,7 @@ impl Server {
         let prefix = format!("lane-{lane}-");
         for name in names {
             let of_lane = name.strip_prefix(&prefix).and_then(|it| it.parse::<u64>().ok());
-            // Never that of a later owner: this process may be the one that was taken for dead.
+            // Never that of a later owner: this process may be the one that is treated as dead.
             if of_lane.is_some_and(|it| it < generation) {
                 // It may be gone by now.
                 let _ = self.stream.delete_consumer(&name).await;

@@ -1,8 +1,8 @@
 //! Which processes are alive: a decision about what was seen and when.
 //!
 //! The owner of a lane renews its entry. Another process that sees the same revision for the time of the lease, by its own
-//! clock and with a server that answers, takes the owner for dead. No clocks are compared, and a server that is down for
-//! an hour costs nobody a lane.
+//! clock and with a server that answers, treats the owner as dead. No clocks are compared, and a server that is down for
+//! an hour costs no owner its lane.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -60,7 +60,7 @@ impl Watch {
         }
     }
 
-    /// The server has not answered: owners could not renew anything either, so the watch begins anew.
+    /// The server has not answered: owners could not renew anything either, so the watch begins again.
     pub(crate) fn forget(&mut self) {
         self.seen.clear();
     }

@@ -190,7 +190,7 @@ impl Process {
         Self { child, accepted, reader: Some(reader) }
     }
 
-    /// Waits until it has accepted something. One that was taken for dead ends by itself.
+    /// Waits until it has accepted something. One that is treated as dead ends by itself.
     fn accepts(&self) {
         let begun = Instant::now();
         let ended = || self.reader.as_ref().is_none_or(JoinHandle::is_finished);

@@ -116,7 +116,7 @@ fn the_events_of_a_dead_process_are_taken_over() {
         journal.done(&[delivered("a"), delivered("c")]).await.expect("recorded");
         assert_eq!(journal.load().await, Ok(Loaded::default()));
         journal.close().await;
-        // The letter of the dead process: whoever opens its lane has it.
+        // The letter of the dead process: the process that opens its lane has it.
         assert_eq!(messages(&address).await, 1);
         let next = open(&address).await;
         assert_eq!(next.load().await.expect("read").dead, [letter("d")]);

@@ -161,7 +161,7 @@ fn a_delivery_tells_where_the_acknowledgement_goes() {
     remove(&mut ledger);
     assert_eq!(ledger.delivered(delivered(order)), None);
     assert_eq!(remove(&mut ledger), [1]);
-    // Of a process that was taken for dead.
+    // Of a process that is treated as dead.
     let other = delivered(Order { generation: 9, number: 1 });
     assert_eq!(ledger.delivered(other.clone()), Some(other));
 }
