@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use level5::event_processor::EventId;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
@@ -164,8 +165,9 @@ impl Writer {
             PublishFailed::Refused(why) => Some(WriteError::Server { why }),
             PublishFailed::TooLarge(why) => {
                 let content = state.ledger.content(flight.write.order);
-                let id = content.map(|content| content.id().clone());
-                Some(WriteError::TooLarge { id: id?, why })
+                // It is there as long as its call is.
+                let id = content.map_or_else(|| EventId::new(""), |content| content.id().clone());
+                Some(WriteError::TooLarge { id, why })
             }
         }
     }
