@@ -25,8 +25,8 @@ pub struct JetStreamConfig {
     /// So many records a lane has at most: pending events and dead letters. From there on no event is accepted. It is
     /// the consumer's `max_ack_pending` too. From 1 to 10 000 000.
     pub max_records: usize,
-    /// The most bytes of the stream, of all lanes together. Only the process that makes the stream uses it. At least
-    /// 1 MiB.
+    /// The most bytes of the stream, of all lanes together. Only the process that makes the stream uses it. The server
+    /// reserves them: it makes no stream that is larger than three quarters of the free disk. At least 1 MiB.
     pub max_bytes: u64,
     /// So many servers of a cluster have each record: 1, 3 or 5. Only the process that makes the stream uses it.
     pub replicas: usize,

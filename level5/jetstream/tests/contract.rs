@@ -9,7 +9,7 @@ mod support;
 use level5_jetstream::{JetStreamConfig, JetStreamJournal};
 
 use contract::{Place, contract};
-use support::Nats;
+use support::{Nats, STREAM_BYTES};
 
 struct Stream(Nats);
 
@@ -17,7 +17,11 @@ impl Place for Stream {
     type Journal = JetStreamJournal;
     async fn open(&self) -> JetStreamJournal {
         // Always the same lane: opening waits until the journal before has released it.
-        let config = JetStreamConfig { lane: Some(0), ..JetStreamConfig::default() };
+        let config = JetStreamConfig {
+            lane: Some(0),
+            max_bytes: STREAM_BYTES,
+            ..JetStreamConfig::default()
+        };
         JetStreamJournal::open(&self.0.address("events"), config).await.expect("a journal")
     }
 }

@@ -36,7 +36,7 @@ use level5::event_processor::{
 use level5_jetstream::{Address, JetStreamConfig, JetStreamJournal};
 
 use events::{Chance, event};
-use support::Nats;
+use support::{Nats, STREAM_BYTES};
 
 /// How many times something is killed, without `EVENT_PROCESSOR_KILLS`.
 const KILLS: u64 = 10;
@@ -261,6 +261,7 @@ async fn run(address: &Address, sink: Lines, prefix: &str) -> Result<(), String>
     let config = JetStreamConfig {
         lease: Duration::from_secs(1),
         answer_within: Duration::from_millis(500),
+        max_bytes: STREAM_BYTES,
         ..JetStreamConfig::default()
     };
     let journal = opened(address, config).await?;

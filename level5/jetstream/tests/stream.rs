@@ -18,13 +18,14 @@ use level5_jetstream::{
 use tokio::runtime::{Builder, Runtime};
 
 use events::{event, letter, sized};
-use support::Nats;
+use support::{Nats, STREAM_BYTES};
 
 /// Quick leases, so that a test does not wait long for a death.
 fn config() -> JetStreamConfig {
     JetStreamConfig {
         lease: Duration::from_millis(600),
         answer_within: Duration::from_millis(500),
+        max_bytes: STREAM_BYTES,
         ..JetStreamConfig::default()
     }
 }

@@ -15,7 +15,8 @@ fn delivered(place: &Place) -> HashSet<String> {
 #[test]
 fn a_stream_keeps_what_one_program_leaves_for_the_next() {
     let Some(nats) = Nats::start() else { return };
-    let (place, journal) = (Place::new(), format!("--journal {}", nats.address("events")));
+    let (place, journal) =
+        (Place::new(), format!("--journal-limit 64 --journal {}", nats.address("events")));
     let first = place
         .run(&format!("--events 2000 --id-prefix a --latency 3600000 --drain 0 --json {journal}"));
     assert_eq!(first.code, Some(1), "{first:#?}");
@@ -37,7 +38,7 @@ fn a_stream_keeps_what_one_program_leaves_for_the_next() {
 fn a_program_takes_over_the_events_of_a_killed_one() {
     let Some(nats) = Nats::start() else { return };
     let place = Place::new();
-    let journal = format!("--lease 1 --journal {}", nats.address("events"));
+    let journal = format!("--lease 1 --journal-limit 64 --journal {}", nats.address("events"));
     // Its services never answer.
     let mut dies = Followed::start(place.program(&format!(
         "--events 1000000 --rate 2000 --id-prefix a --acks --latency 3600000 {journal}"
@@ -61,7 +62,7 @@ fn a_program_goes_on_when_the_server_is_back() {
     let Some(nats) = Nats::start() else { return };
     let place = Place::new();
     let mut running = Followed::start(place.program(&format!(
-        "--events 20000 --rate 10000 --acks --sink lines:out --journal {}",
+        "--events 20000 --rate 10000 --acks --sink lines:out --journal-limit 64 --journal {}",
         nats.address("events")
     )));
     running.prints();

@@ -24,6 +24,13 @@ use crate::Failed;
 use crate::events;
 use crate::rates::{CALL, CALLS, ROUNDS, padded};
 
+/// The bytes of a stream, which the server reserves on the disk.
+const STREAM_BYTES: u64 = 256 << 20;
+
+fn config() -> JetStreamConfig {
+    JetStreamConfig { max_bytes: STREAM_BYTES, ..JetStreamConfig::default() }
+}
+
 /// Events a second.
 #[derive(Debug, Clone, Copy)]
 pub struct Rates {
@@ -62,7 +69,7 @@ pub fn all(events: usize) -> Result<Option<Rates>, Failed> {
 async fn measured(server: &Server, round: usize, count: usize) -> Result<Rates, Failed> {
     let events: Vec<_> = (0..count).map(|_| Arc::new(padded(events::event()))).collect();
     let address = server.address(&format!("journal-{round}"))?;
-    let journal = JetStreamJournal::open(&address, JetStreamConfig::default()).await?;
+    let journal = JetStreamJournal::open(&address, config()).await?;
     let begun = Instant::now();
     let calls = futures::stream::iter(events.chunks(CALL)).map(|chunk| journal.append(chunk));
     let mut calls = calls.buffer_unordered(CALLS);
@@ -75,7 +82,7 @@ async fn measured(server: &Server, round: usize, count: usize) -> Result<Rates, 
     journal.close().await;
 
     let begun = Instant::now();
-    let journal = JetStreamJournal::open(&address, JetStreamConfig::default()).await?;
+    let journal = JetStreamJournal::open(&address, config()).await?;
     let taken_over = journal.recovered().pending as f64 / begun.elapsed().as_secs_f64();
     let ends: Vec<(EventId, End)> =
         events.iter().map(|event| (event.id.clone(), End::Delivered)).collect();
@@ -97,15 +104,15 @@ async fn client(server: &Server, round: usize, events: &[Arc<Event>]) -> Result<
     let under_way = CALL * CALLS;
     let context = ContextBuilder::new().max_ack_inflight(2 * under_way).build(client);
     let stream = format!("client-{round}");
-    let config = Config {
+    let of_stream = Config {
         name: stream.clone(),
         subjects: vec![format!("{stream}.>")],
         retention: RetentionPolicy::WorkQueue,
         discard: DiscardPolicy::New,
-        max_bytes: 4 << 30,
+        max_bytes: STREAM_BYTES as i64,
         ..Config::default()
     };
-    context.create_stream(config).await?;
+    context.create_stream(of_stream).await?;
     // What the line of the fields adds.
     let payload = bytes::Bytes::from(vec![b'x'; 200 + 110]);
     let subject = format!("{stream}.0.pending");

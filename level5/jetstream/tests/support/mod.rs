@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 
 use level5_jetstream::Address;
 
+/// The bytes of a test's stream: the server reserves them on the disk.
+pub const STREAM_BYTES: u64 = 64 << 20;
+
 /// A server on this machine, with a folder of its own. It is killed when the test forgets it.
 pub struct Nats {
     port: u16,
