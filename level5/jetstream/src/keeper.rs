@@ -78,6 +78,7 @@ impl Keeper {
                     continue;
                 }
                 () = self.shared.server.reconnected() => is_complete = false,
+                () = self.shared.lost.notified() => is_complete = false,
                 Some(stored) = self.strays.recv() => {
                     self.offer(stored);
                     continue;
@@ -135,6 +136,8 @@ impl Keeper {
     /// Reads the lanes once more after the connection was lost. A server that was killed may have forgotten what it has
     /// removed, and what its consumers have delivered: new consumers deliver everything. Returns whether all were read.
     async fn compare(&mut self) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let _acknowledging = shared.acknowledging.lock().await;
         let mut unknown = Vec::new();
         for (index, owned) in self.owned.iter_mut().enumerate() {
             let (server, most) = (&self.shared.server, self.shared.config.max_records);

@@ -19,7 +19,10 @@ use crate::server::FETCHED;
 use crate::shared::Shared;
 
 /// So many records are removed in a round.
-const ROUND: usize = 4096;
+const ROUND: usize = 2048;
+/// So many records at most are removed without an acknowledgement. For more than these it is quicker to have them all
+/// delivered again.
+const DELETED: usize = 64;
 /// So many acknowledgements wait for their confirmation at once.
 const AT_ONCE: usize = 512;
 /// The wait after a round in which the server has not answered.
@@ -63,7 +66,24 @@ async fn round(
     mut taken: Vec<(Order, Place)>,
     strays: &mpsc::UnboundedSender<Vec<Stored>>,
 ) -> bool {
+    let _acknowledging = shared.acknowledging.lock().await;
     deliver(shared, &mut taken, strays).await;
+    let is_undelivered = |(_, place): &(Order, Place)| place.ack.is_none();
+    if taken.iter().filter(|it| is_undelivered(it)).count() > DELETED {
+        let (without, with): (Vec<_>, Vec<_>) = taken.into_iter().partition(is_undelivered);
+        {
+            let mut state = shared.state();
+            without.into_iter().for_each(|(order, place)| state.ledger.not_removed(order, place));
+        }
+        remove(shared, with).await;
+        shared.lost.notify_one();
+        return true;
+    }
+    remove(shared, taken).await
+}
+
+/// Acknowledges these records, or deletes them. Returns whether one is left.
+async fn remove(shared: &Shared, taken: Vec<(Order, Place)>) -> bool {
     // Delivered to a request that has failed, or acknowledged in vain: such a record would come again after a long time
     // only. A consumer fences earlier owners off; without one, the owner is asked for.
     let without: BTreeSet<u32> = taken

@@ -43,6 +43,11 @@ pub(crate) struct Shared {
     // A lock of `std`: it is held for a decision, never across an await, and calls number their records under it in the
     // order of their first polls.
     state: Mutex<State>,
+    // Held while records are removed, and while a lane is read once more: a new consumer ends the acknowledgements that are
+    // on their way to the old one.
+    pub(crate) acknowledging: tokio::sync::Mutex<()>,
+    /// Asks for another consumer: deliveries of this one were lost.
+    pub(crate) lost: Notify,
     /// Wakes the task that removes records.
     pub(crate) leaving: Notify,
     /// Wakes the task that notes what has ended: records were removed.
@@ -70,8 +75,22 @@ impl Shared {
         let figures = Figures { lane, ..Figures::default() };
         let state = Mutex::new(State { ledger, figures, broken: None });
         let consumer = Mutex::new(consumer);
-        let (leaving, removed, changed) = (Notify::new(), Notify::new(), Notify::new());
-        Self { server, config, lane, session, consumer, state, leaving, removed, changed }
+        let (lost, leaving, removed, changed) =
+            (Notify::new(), Notify::new(), Notify::new(), Notify::new());
+        let acknowledging = tokio::sync::Mutex::new(());
+        Self {
+            acknowledging,
+            lost,
+            server,
+            config,
+            lane,
+            session,
+            consumer,
+            state,
+            leaving,
+            removed,
+            changed,
+        }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
