@@ -45,11 +45,13 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     // The exercise on real parts: mail, webhooks, a store.
     ("notify", &[""], &[]),
     ("journal", &[""], &[]),
+    // The same in a stream of a server.
+    ("jetstream", &[""], &[]),
     ("sources", &[""], &[]),
     // The gateway behind HTTP. The program starts it, and brings the services.
     ("service", &["domain", "", "adapters"], &["sim"]),
-    ("app", &["domain", "sim", "", "harness", "adapters", "journal", "service"], &[]),
-    ("bench", &["domain", "sim", "", "harness", "adapters", "journal"], &[]),
+    ("app", &["domain", "sim", "", "harness", "adapters", "journal", "jetstream", "service"], &[]),
+    ("bench", &["domain", "sim", "", "harness", "adapters", "journal", "jetstream"], &[]),
     ("instructions", &["domain", "sim", "", "harness"], &[]),
 ];
 

@@ -109,9 +109,20 @@ pub struct SinkArgs {
 /// How events are kept and processed.
 #[derive(Debug, Args)]
 pub struct ProcessorArgs {
-    /// The folder of the journal, or memory: for none that outlives the program
-    #[arg(long, global = true, default_value = "events.journal", value_name = "FOLDER")]
+    /// The folder of the journal; nats://HOST:PORT/STREAM for a stream of NATS JetStream, which several processes share;
+    /// or memory: for none that outlives the program
+    #[arg(long, global = true, default_value = "events.journal", value_name = "JOURNAL")]
     pub journal: JournalPlace,
+
+    /// The lane of the stream. A program that is started again with the same lane goes on with its own events, as soon as
+    /// the lease of the one before is over [default: any free lane]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(..10_000))]
+    pub lane: Option<u32>,
+
+    /// Seconds after which a process that the server does not hear of is treated as dead, and another one takes its events
+    /// over
+    #[arg(long, global = true, default_value = "10", value_name = "S")]
+    pub lease: NonZeroU32,
 
     /// The most MiB of the journal, at least 8
     #[arg(long, global = true, default_value_t = 4096, value_name = "MIB", value_parser = clap::value_parser!(u64).range(8..=1 << 20))]
@@ -239,6 +250,8 @@ pub enum JournalPlace {
     Memory,
     /// In this folder.
     Folder(PathBuf),
+    /// In this stream.
+    Stream(String),
 }
 
 impl FromStr for JournalPlace {
@@ -246,8 +259,11 @@ impl FromStr for JournalPlace {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
-            "" => Err("write the name of a folder, or memory"),
+            "" => Err("write the name of a folder, nats://HOST:PORT/STREAM, or memory"),
             "memory" => Ok(Self::Memory),
+            stream if stream.starts_with("nats://") || stream.starts_with("tls://") => {
+                Ok(Self::Stream(stream.to_owned()))
+            }
             folder => Ok(Self::Folder(folder.into())),
         }
     }
@@ -292,6 +308,8 @@ mod tests {
             "--sink lines:",
             "--sink nowhere",
             "--journal=",
+            "--lane 10000",
+            "--lease 0",
             "--journal-limit 7",
             "--failure-rate 101",
             "--batch 0",
@@ -314,6 +332,8 @@ mod tests {
         }
         assert_eq!("lines:a:b".parse(), Ok(SourceKind::File("a:b".into())));
         assert_eq!("memory".parse(), Ok(JournalPlace::Memory));
+        let stream = "nats://127.0.0.1:4222/events";
+        assert_eq!(stream.parse(), Ok(JournalPlace::Stream(stream.to_owned())));
         assert_eq!("lines:out".parse(), Ok(SinkKind::File("out".into())));
         assert!(matches!("http://localhost:1/x".parse(), Ok(SinkKind::Http(_))));
     }

@@ -11,14 +11,13 @@ use std::time::Duration;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _, poll};
 use level5::event_processor::{Event, EventId, JournalError, Processor, Rejected};
-use level5_journal::WriteError;
 use tokio::sync::{OnceCell, mpsc, watch};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::figures::Figures;
-use crate::journal::AnyJournal;
+use crate::journal::{AnyJournal, is_at_its_limit};
 use crate::sink::{AnySink, Listening};
 use crate::source::{CHUNK, Lane};
 
@@ -180,7 +179,7 @@ impl Ingest {
     /// A full disk is another error: what fills it need not be the journal. `full`: since when, and how many events had
     /// ended at that time.
     fn makes_room(&self, error: &JournalError, full: &mut Option<(Instant, u64)>) -> bool {
-        if !matches!(error.cause(), Some(WriteError::Full { .. })) {
+        if !is_at_its_limit(error) {
             return false;
         }
         let metrics = self.processor.metrics();

@@ -39,6 +39,20 @@ pub enum ProgramError {
     /// The journal cannot be opened.
     #[error("{}", explain(.0))]
     Open(#[from] OpenError),
+    /// The stream cannot be opened.
+    #[cfg(feature = "nats")]
+    #[error(transparent)]
+    OpenStream(#[from] level5_jetstream::OpenError),
+    /// The address of the stream.
+    #[cfg(feature = "nats")]
+    #[error("--journal: {0}")]
+    Address(level5_jetstream::AddressError),
+    /// The program cannot use a stream.
+    #[cfg(not(feature = "nats"))]
+    #[error(
+        "this program was built without NATS. Build it with: cargo run -p event-processor --features nats -- --journal ..."
+    )]
+    WithoutNats,
     /// The journal has refused an event.
     #[error("{0}. The events that were accepted are in the journal: the next start delivers them")]
     Write(#[from] WriteError),
@@ -132,6 +146,10 @@ impl ProgramError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Log(_) | Self::Retry(_) => 2,
+            #[cfg(feature = "nats")]
+            Self::Address(_) => 2,
+            #[cfg(not(feature = "nats"))]
+            Self::WithoutNats => 2,
             Self::Unwritten(_) => 1,
             _ => 3,
         }

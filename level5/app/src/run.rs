@@ -75,7 +75,7 @@ pub async fn run(cli: &Cli, stop: &Shutdown) -> Result<Outcome, ProgramError> {
 }
 
 async fn dead_letters(args: &ProcessorArgs) -> Result<Outcome, ProgramError> {
-    let letters = block_in_place(|| AnyJournal::open(args))?.load().await?.dead;
+    let letters = AnyJournal::dead_letters(args).await?;
     let mut out = io::stdout().lock();
     for letter in &letters {
         let (id, service) = (letter.event.id.as_str(), letter.service.as_str());
@@ -181,7 +181,7 @@ fn now() -> Timestamp {
 
 async fn move_events(cli: &Cli, stop: &Shutdown) -> Result<Outcome, ProgramError> {
     let args = &cli.processor;
-    let journal = block_in_place(|| AnyJournal::open(args))?;
+    let journal = AnyJournal::open(args).await?;
     let mut recovered = report_recovery(&journal);
     let heard = Arc::new(Heard::default());
     let sink = sink(&cli.sink, &heard)?;
@@ -231,8 +231,13 @@ async fn move_events(cli: &Cli, stop: &Shutdown) -> Result<Outcome, ProgramError
             ));
             tasks.spawn(requests.run(ingest.clone()));
         }
+        let ended = CancellationToken::new();
         let moved = async {
-            joined(&mut tasks).await;
+            let sources = async {
+                joined(&mut tasks).await;
+                ended.cancel();
+            };
+            futures::join!(sources, take_over(&ingest, &journal, &ended));
             processor.shutdown(args.drain()).await
         };
         // During the drain too, so that the view says what a second Ctrl-C does.
@@ -282,7 +287,19 @@ async fn move_events(cli: &Cli, stop: &Shutdown) -> Result<Outcome, ProgramError
     if let Some(error) = &summary.error {
         say(&format!("event-processor: {error}"));
     }
+    // The processor has a handle too.
+    drop(processor);
+    journal.close().await;
     Ok(outcome)
+}
+
+/// Takes over what dead processes have left in the journal, if it is one that processes share.
+async fn take_over(ingest: &Ingest, journal: &AnyJournal, ended: &CancellationToken) {
+    #[cfg(feature = "nats")]
+    if let Some(stream) = journal.stream() {
+        return crate::journal::stream::take_over(ingest, stream, ended).await;
+    }
+    let _ = (ingest, journal, ended);
 }
 
 /// Waits for all tasks. A panic in one goes on here.
@@ -298,8 +315,7 @@ async fn joined(tasks: &mut JoinSet<()>) {
 
 /// Says what the journal had, and returns it.
 fn report_recovery(journal: &AnyJournal) -> RecoveredCounts {
-    let Some(files) = journal.files() else { return RecoveredCounts::default() };
-    let recovered = RecoveredCounts::of(files.recovered());
+    let Some(recovered) = journal.recovered() else { return RecoveredCounts::default() };
     if recovered.torn_bytes > 0 {
         let bytes = recovered.torn_bytes;
         say(&format!(
@@ -456,6 +472,7 @@ async fn summarize(
             p99: metrics.latency.p99.as_secs_f64() * 1000.0,
         },
         journal: written,
+        stream: journal.stream_figures(),
         error,
     })
 }

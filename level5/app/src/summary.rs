@@ -38,6 +38,8 @@ pub struct Summary {
     pub delivered_after_ms: Delivered,
     /// What a journal in files has written.
     pub journal: Option<Written>,
+    /// What a journal in a stream has done.
+    pub stream: Option<Streamed>,
     /// Why the run ended early.
     pub error: Option<String>,
 }
@@ -88,6 +90,57 @@ impl RecoveredCounts {
             damages: recovered.damages.iter().map(ToString::to_string).collect(),
         }
     }
+
+    /// The counts of a journal in a stream.
+    #[cfg(feature = "nats")]
+    #[must_use]
+    pub fn of_stream(recovered: &level5_jetstream::Recovered) -> Self {
+        let name = |bad: &level5_jetstream::BadRecord| match &bad.event {
+            Some(event) => event.to_string(),
+            None => format!("message {}", bad.sequence),
+        };
+        Self {
+            pending: recovered.pending,
+            dead: recovered.dead,
+            unreadable: recovered.unreadable.iter().map(name).collect(),
+            damages: recovered.unreadable.iter().map(ToString::to_string).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+/// What a journal in a stream has done.
+#[derive(Debug, Serialize)]
+pub struct Streamed {
+    /// The lane of this process.
+    pub lane: u32,
+    /// Records that the server has acknowledged.
+    pub published: u64,
+    /// Those that were sent again, since no answer came.
+    pub published_again: u64,
+    /// Those of them that the server had already.
+    pub deduplicated: u64,
+    /// Records that were removed.
+    pub removed: u64,
+    /// Events of dead processes that this one has taken over.
+    pub taken_over: u64,
+    /// Records of dead processes that cannot be read, and that are left in the stream.
+    pub unreadable: Vec<String>,
+}
+
+#[cfg(feature = "nats")]
+impl From<level5_jetstream::Figures> for Streamed {
+    fn from(figures: level5_jetstream::Figures) -> Self {
+        Self {
+            lane: figures.lane,
+            published: figures.published,
+            published_again: figures.published_again,
+            deduplicated: figures.deduplicated,
+            removed: figures.removed,
+            taken_over: figures.taken_over,
+            unreadable: figures.unreadable.iter().map(ToString::to_string).collect(),
+        }
+    }
 }
 
 /// How long events took until their services had acknowledged them, in milliseconds.
@@ -132,6 +185,7 @@ impl Summary {
             Outcome::Failed
         } else if balance.dead + balance.pending + self.refused.skipped_lines > 0
             || !self.recovered.unreadable.is_empty()
+            || self.stream.as_ref().is_some_and(|stream| !stream.unreadable.is_empty())
         {
             Outcome::Unsettled
         } else {
@@ -187,6 +241,20 @@ impl fmt::Display for Summary {
                 journal.bytes as f64 / 1e6,
                 journal.disk_bytes as f64 / 1e6
             )?;
+        }
+        if let Some(stream) = &self.stream {
+            writeln!(
+                f,
+                "  stream: lane {}, {} records published, {} of them again, {} removed; {} events of dead processes taken over",
+                stream.lane,
+                stream.published,
+                stream.published_again,
+                stream.removed,
+                stream.taken_over
+            )?;
+            for bad in &stream.unreadable {
+                writeln!(f, "  not delivered, since it cannot be read: {bad}")?;
+            }
         }
         if *dead > 0 {
             writeln!(

@@ -52,7 +52,7 @@
 //! | fjall | a log and sorted files, merged in the background; made for much data | a journal is read only at a start, and needs no sorting by key; threads and dependencies of its own; a group of many callers still has to be formed before it |
 //! | okaywal | a log with durable writes from several threads | its documentation says that it is not for production and that its format is unstable; no release since November 2023; what is live moves to another store at each checkpoint |
 //! | commitlog | a log in segments | an append does not sync, and a separate call does for all; which records are live, and compaction by that, are left to its user |
-//! | NATS JetStream | several machines | a server. Where one machine is not enough, it can stand behind the same trait; there is none here yet |
+//! | NATS JetStream | several machines | a server. Where one machine is not enough, `level5/jetstream` stands behind the same trait |
 //!
 //! The event processor writes each event once, ends it once, and reads at a start only. That is a log, in which a group
 //! costs one write and one sync. `cargo bench -p level5-bench` measures it beside the disk's own sequential write, redb and

@@ -10,7 +10,8 @@ use level5::event_processor::{End, EventId, Journal, JournalError, Loaded};
 use level5_journal::{Damaged, FileJournal, JournalConfig, OpenError, WriteError};
 use tempfile::TempDir;
 
-use support::{SMALL, event, letter, sized};
+use support::SMALL;
+use support::events::{event, letter, sized};
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")

@@ -15,6 +15,11 @@ mod journal;
 mod kill;
 mod lines;
 mod monitor;
+#[cfg(feature = "nats")]
+mod nats;
+#[cfg(feature = "nats")]
+#[path = "../../../jetstream/tests/support/mod.rs"]
+mod nats_server;
 mod process;
 mod requests;
 mod run;

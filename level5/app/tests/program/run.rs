@@ -104,3 +104,12 @@ fn what_cannot_be_delivered_in_time_stays() {
     let next = place.run("--events 10 --json");
     assert_eq!(next.balance().delivered, 510, "{next:#?}");
 }
+
+#[cfg(not(feature = "nats"))]
+#[test]
+fn a_program_without_nats_says_how_to_build_one_with_it() {
+    let place = Place::new();
+    let ended = place.run("--events 1 --journal nats://127.0.0.1:4222/events");
+    assert_eq!(ended.code, Some(2), "{ended:#?}");
+    assert!(ended.stderr.contains("--features nats"), "{ended:#?}");
+}

@@ -3,7 +3,7 @@
 use bench_kit::report::{self, Table};
 use bench_kit::work::{self, ratio};
 
-use crate::{Failed, Measured, growth, idle};
+use crate::{Failed, Measured, growth, idle, stream};
 
 /// What a part may cost over a plainer way to do the same; a part that costs more has a row with its price.
 const OVER_PEER: f64 = 1.2;
@@ -15,6 +15,9 @@ const END_TO_END: f64 = 500_000.0;
 const OVER_DISK: f64 = 0.6;
 /// The journal over a sync for each event.
 const OVER_ROWS: f64 = 20.0;
+
+/// The journal in a stream over the client that it uses.
+const OVER_CLIENT: f64 = 0.7;
 
 /// The heading of what depends on the machine.
 const PRICES: &str = "## The price of a promise";
@@ -90,6 +93,14 @@ fn goals(measured: &Measured) -> String {
         format!("{:.0} times", rates.over_rows),
         rates.over_rows >= OVER_ROWS,
     );
+    row(
+        format!(
+            "the journal in a stream takes at least {:.0} % of what the client of NATS publishes by itself",
+            OVER_CLIENT * 100.0
+        ),
+        of_stream(measured, |it| format!("{:.0} %", it.over_client * 100.0)),
+        measured.stream.is_some_and(|it| it.over_client >= OVER_CLIENT),
+    );
     let awake: u64 = measured.wake_ups.iter().map(|(_, wake_ups)| wake_ups).sum();
     row(
         "an idle system costs nothing".to_owned(),
@@ -97,6 +108,11 @@ fn goals(measured: &Measured) -> String {
         awake == 0,
     );
     table.text().to_owned()
+}
+
+/// A figure of the journal in a stream, if there is a server.
+fn of_stream(measured: &Measured, figure: fn(&stream::Rates) -> String) -> String {
+    measured.stream.as_ref().map_or_else(|| "not measured".to_owned(), figure)
 }
 
 fn rates(measured: &Measured) -> String {
@@ -112,11 +128,28 @@ fn rates(measured: &Measured) -> String {
     row("the journal over the disk", format!("{:.2}", rates.over_disk));
     row("the journal over redb", format!("{:.2}", rates.over_redb));
     row("the journal over a sync for each event", format!("{:.0}", rates.over_rows));
+    row(
+        "events a second that the journal in a stream acknowledges",
+        of_stream(measured, |it| format!("{:.0}", it.journal)),
+    );
+    row(
+        "the journal in a stream over the client of NATS",
+        of_stream(measured, |it| format!("{:.2}", it.over_client)),
+    );
+    row(
+        "ends a second that the journal in a stream records",
+        of_stream(measured, |it| format!("{:.0}", it.done)),
+    );
+    row(
+        "events a second that a process reads when it takes a lane over",
+        of_stream(measured, |it| format!("{:.0}", it.taken_over)),
+    );
     format!(
         "On the real clock, the median of three rounds. From end to end: four producers on two threads, each with 64 events\n\
          on the way, batches of 100, a sink that acknowledges at once. The journal: events of 200 bytes in calls of 64, of which\n\
          64 run at once; the disk writes zeros in groups of the same size ({} KiB) and syncs each; redb has the events of a group\n\
-         in one transaction.\n\n{}",
+         in one transaction. The stream: one nats-server on the same cores, which writes to the same disk and does not wait for\n\
+         it; the client publishes messages of the same size, with ids, and as many of them are under way.\n\n{}",
         rates.group / 1024,
         table.text()
     )

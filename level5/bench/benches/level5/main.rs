@@ -17,6 +17,7 @@ mod growth;
 mod idle;
 mod rates;
 mod requests;
+mod stream;
 mod systems;
 mod users;
 
@@ -93,6 +94,8 @@ struct Measured {
     groups: Vec<Group>,
     growths: Vec<growth::Growth>,
     rates: rates::Rates,
+    /// `None` where nats-server is not installed.
+    stream: Option<stream::Rates>,
     /// For each of [`idle::WAITING`] its bytes, or why there is no figure.
     bytes: Vec<Result<f64, String>>,
     /// For each of [`idle::SYSTEMS`].
@@ -105,10 +108,11 @@ fn measure(runtime: &Runtime, quick: bool) -> Result<Measured, Failed> {
     drop(cases);
     let growths = growth::all(runtime, quick)?;
     let rates = rates::all(if quick { 20_000 } else { 400_000 })?;
+    let stream = stream::all(if quick { 5_000 } else { 100_000 })?;
     let bytes = idle::WAITING.iter().map(|name| idle::bytes(name)).collect();
     let count = |name: &'static str| idle::wake_ups(name).map(|count| (name, count));
     let wake_ups = idle::SYSTEMS.into_iter().map(count).collect::<Result<_, _>>()?;
-    Ok(Measured { outcome, groups, growths, rates, bytes, wake_ups })
+    Ok(Measured { outcome, groups, growths, rates, stream, bytes, wake_ups })
 }
 
 /// Whether the report has the rows that this program would write.

@@ -19,13 +19,13 @@ use crate::Failed;
 use crate::events::{self, Accepts};
 
 /// Events of a call of the journal.
-const CALL: usize = 64;
+pub const CALL: usize = 64;
 
 /// Calls of the journal that run at once.
-const CALLS: usize = 64;
+pub const CALLS: usize = 64;
 
 /// Rounds; a figure is the median.
-const ROUNDS: usize = 3;
+pub const ROUNDS: usize = 3;
 
 /// Events a second.
 #[derive(Debug, Clone, Copy)]
@@ -119,7 +119,7 @@ async fn kept(place: &Path, count: usize) -> Result<Rates, Failed> {
 }
 
 /// The event with 200 bytes of data.
-fn padded(event: Event) -> Event {
+pub fn padded(event: Event) -> Event {
     Event { data: vec![b'x'; 200].into(), ..event }
 }
 
