@@ -84,15 +84,15 @@ pub async fn a_reconnect_asks_again(cx: Cx) -> Outcome {
 /// A server that was restored from a backup: the snapshot has a lower version than the list from before.
 async fn takes_an_older_snapshot(cx: &Cx) -> Outcome {
     let answers = [Answer::List(50, 9, "7g 8h")];
-    let scene = scene(cx, Api::new(answers, Answer::List(50, 3, "1a"))).await?;
-    let server = scene.server.clone();
+    let scene1 = scene(cx, Api::new(answers.clone(), Answer::List(50, 3, "1a"))).await?;
+    let server = scene1.server.clone();
     let script = async move {
         sleep(s(1)).await;
         server.fails();
         sleep(s(2)).await;
         server.sends(insert(4, "2b"));
     };
-    let seen = watch(cx, &scene.list, 4_000, script).await?;
+    let seen = watch(cx, &scene1.list, 4_000, script).await?;
     lists(&seen).ensure(
         &states([
             (50, "live 9: 7g 8h"),
@@ -102,7 +102,35 @@ async fn takes_an_older_snapshot(cx: &Cx) -> Outcome {
         ]),
         "a list of version 9, a connection that is lost, and a snapshot of version 3 on the next one",
         "a snapshot is the list, whatever its version: a server that was restored counts from a lower one",
-    )
+    )?;
+    // Updates before such a snapshot: of the first attempt, or of the second one, where the old list follows meanwhile.
+    for fails in [false, true] {
+        let answers = answers.clone().into_iter().chain(fails.then_some(Answer::Fails(50)));
+        let scene = scene(cx, Api::new(answers, Answer::List(50, 3, "1a"))).await?;
+        let server = scene.server.clone();
+        let script = async move {
+            sleep(s(1)).await;
+            server.fails();
+            sleep(ms(1_020)).await;
+            server.sends(insert(4, "2b"));
+            if fails {
+                sleep(ms(500)).await;
+                server.sends(insert(5, "3c"));
+            }
+        };
+        let seen = watch(cx, &scene.list, 5_000, script).await?;
+        let (what, expected) = if fails {
+            ("updates 4 and 5, between which a snapshot fails", (3_100, "live 5: 1a 2b 3c"))
+        } else {
+            ("update 4", (2_050, "live 4: 1a 2b"))
+        };
+        Marbles::at(seen.marks().last().cloned()).ensure(
+            &states([expected]),
+            &format!("a list of version 9, a connection that is lost, {what} on the next one, and then a snapshot of version 3: the last state"),
+            "keep each update since the connection is there, whatever the version of the list from before: the snapshot decides which of them it contains",
+        )?;
+    }
+    Ok(())
 }
 
 pub async fn without_a_list_it_fails(cx: Cx) -> Outcome {
@@ -215,7 +243,8 @@ pub async fn a_list_from_before_is_shown_while_it_is_young(cx: Cx) -> Outcome {
         "a list that is live for 300 s; then the connection is lost, and each snapshot fails; a list of less than 2 s is shown",
         HELP,
     )?;
-    stays_as_old_as_it_is(&cx).await
+    stays_as_old_as_it_is(&cx).await?;
+    is_known_to_the_next_reader(&cx).await
 }
 
 /// A list that is loaded once, and shown for 10 s without a connection. Later snapshots have these answers.
@@ -249,6 +278,39 @@ async fn stays_as_old_as_it_is(cx: &Cx) -> Outcome {
         "a list that is live for 300 s; then each snapshot fails, and the connection is lost a second time at 301.5 s",
         "the age begins when the live list loses its connection; a further loss makes a stale list no younger",
     )
+}
+
+/// The list of an earlier reader: its connection ended with this reader, or before it.
+async fn is_known_to_the_next_reader(cx: &Cx) -> Outcome {
+    use server::Answer::{Accepts, Refuses};
+    // The list is live until 300 s. When its reader goes, and whether the connection was lost before.
+    for (what, answers, ends, is_lost) in [
+        ("it is dropped while the list is live", [Accepts; 3], 300_000, false),
+        ("the list is stale then, and the reader is dropped", [Accepts; 3], 302_000, true),
+        ("the socket gives up", [Accepts, Refuses, Refuses], 303_500, true),
+    ] {
+        let server = Server::new(answers, Accepts);
+        let socket = Config { max_attempts: 1, ..settings().socket };
+        let settings = Settings { fresh_for: s(10), socket, ..settings() };
+        let api = Api::new([Answer::List(50, 3, "1a")], Answer::Fails(50));
+        let scene = scene_with(cx, (server.clone(), api, Copies::broken()), settings).await?;
+        let script = async move {
+            sleep(s(300)).await;
+            if is_lost {
+                server.fails();
+            }
+        };
+        watch(cx, &scene.list, ends, script).await?;
+        sleep(s(4)).await;
+        let seen = watch(cx, &scene.list, 900, async {}).await?;
+        let stale = format!("stale for {} ms 3: 1a", ends - 300_000 + 4_050);
+        seen.ensure(
+            &states([(0, "connecting 3: 1a"), (50, stale.as_str())]),
+            &format!("a list that is live until 300 s; for its reader, {what}; 4 s later there is another reader, whose snapshot fails, and the store has no copy"),
+            "a list stays known while there is no reader: its age begins when its connection ends, by the server or with the last reader",
+        )?;
+    }
+    Ok(())
 }
 
 pub async fn a_full_buffer_costs_a_snapshot(cx: Cx) -> Outcome {

@@ -59,7 +59,27 @@ pub async fn keeps_nothing_of_what_has_gone(cx: Cx) -> Outcome {
             emitter.listeners()
         );
     }
-    Ok(())
+    a_wait_that_is_given_up_leaves_nothing(&cx).await
+}
+
+/// Emitters that wait for room and give up, while the reader reads nothing.
+async fn a_wait_that_is_given_up_leaves_nothing(cx: &Cx) -> Outcome {
+    let (emitter, mut reader) = source(2, Overflow::Block);
+    emit_all(cx, &emitter, 0..2).await?;
+    let mut memory = None;
+    for _ in 0..20 {
+        let many = async {
+            for event in 0..1_000 {
+                let _ = poll_immediate(join(emitter.emit(event), emitter.emit(event))).await;
+            }
+        };
+        cx.call(EMIT, many).await?;
+        // What is allocated once does not count.
+        memory.get_or_insert_with(|| scarce(128 << 10));
+    }
+    drop(memory);
+    let help = "an emitter that gives up has emitted nothing";
+    has(cx, &mut reader, &[0, 1], "emitters have given up their wait for room", help).await
 }
 
 pub async fn wakes_only_when_there_is_something(cx: Cx) -> Outcome {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use futures::future::poll_immediate;
+use futures::future::{join, poll_immediate};
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, list, ms, scarce};
 use level4::ttl_cache::{Config, TtlCache};
 use tokio::runtime::Builder;
@@ -180,6 +180,7 @@ pub async fn keeps_no_more_than_its_capacity(cx: Cx) -> Outcome {
             expected = "what is removed is dropped at once");
     }
     uses_leave_nothing(&cx, &value).await?;
+    gone_callers_leave_nothing(&cx).await?;
     // Gone by its age: dropped when it is asked for.
     cache.put(1, Arc::clone(&value));
     sleep(ms(TTL + 10)).await;
@@ -205,6 +206,25 @@ async fn uses_leave_nothing(cx: &Cx, value: &Arc<()>) -> Outcome {
                 let kept = Arc::clone(value);
                 let _ = cache.get_or_fetch(number % 4, move || async move { Ok(kept) }).await;
                 cache.put(number % 3, Arc::clone(value));
+            }
+        };
+        cx.call(FETCH, many).await?;
+    }
+    Ok(())
+}
+
+/// Callers that wait for a fetch and leave, while it goes on for another one.
+async fn gone_callers_leave_nothing(cx: &Cx) -> Outcome {
+    let config = Config { capacity: nz(16), ttl: ms(TTL), stale_for: ms(0) };
+    let cache: TtlCache<u64, u64, u64> =
+        TtlCache::new(config).map_err(|error| Fail::new(format!("refused: {error:?}")))?;
+    let asks = || cache.get_or_fetch(0, std::future::pending);
+    let mut stays = Box::pin(asks());
+    let _ = cx.call(FETCH, poll_immediate(&mut stays)).await?;
+    for _ in 0..20 {
+        let many = async {
+            for _ in 0..1_000 {
+                let _ = poll_immediate(join(asks(), asks())).await;
             }
         };
         cx.call(FETCH, many).await?;
