@@ -84,15 +84,15 @@ pub async fn a_reconnect_asks_again(cx: Cx) -> Outcome {
 /// A server that was restored from a backup: the snapshot has a lower version than the list from before.
 async fn takes_an_older_snapshot(cx: &Cx) -> Outcome {
     let answers = [Answer::List(50, 9, "7g 8h")];
-    let scene1 = scene(cx, Api::new(answers.clone(), Answer::List(50, 3, "1a"))).await?;
-    let server = scene1.server.clone();
+    let scene = scene(cx, Api::new(answers, Answer::List(50, 3, "1a"))).await?;
+    let server = scene.server.clone();
     let script = async move {
         sleep(s(1)).await;
         server.fails();
         sleep(s(2)).await;
         server.sends(insert(4, "2b"));
     };
-    let seen = watch(cx, &scene1.list, 4_000, script).await?;
+    let seen = watch(cx, &scene.list, 4_000, script).await?;
     lists(&seen).ensure(
         &states([
             (50, "live 9: 7g 8h"),
@@ -103,34 +103,37 @@ async fn takes_an_older_snapshot(cx: &Cx) -> Outcome {
         "a list of version 9, a connection that is lost, and a snapshot of version 3 on the next one",
         "a snapshot is the list, whatever its version: a server that was restored counts from a lower one",
     )?;
-    // Updates before such a snapshot: of the first attempt, or of the second one, where the old list follows meanwhile.
-    for fails in [false, true] {
-        let answers = answers.clone().into_iter().chain(fails.then_some(Answer::Fails(50)));
-        let scene = scene(cx, Api::new(answers, Answer::List(50, 3, "1a"))).await?;
-        let server = scene.server.clone();
-        let script = async move {
-            sleep(s(1)).await;
-            server.fails();
-            sleep(ms(1_020)).await;
-            server.sends(insert(4, "2b"));
-            if fails {
-                sleep(ms(500)).await;
-                server.sends(insert(5, "3c"));
-            }
-        };
-        let seen = watch(cx, &scene.list, 5_000, script).await?;
-        let (what, expected) = if fails {
-            ("updates 4 and 5, between which a snapshot fails", (3_100, "live 5: 1a 2b 3c"))
-        } else {
-            ("update 4", (2_050, "live 4: 1a 2b"))
-        };
-        Marbles::at(seen.marks().last().cloned()).ensure(
-            &states([expected]),
-            &format!("a list of version 9, a connection that is lost, {what} on the next one, and then a snapshot of version 3: the last state"),
-            "keep each update since the connection is there, whatever the version of the list from before: the snapshot decides which of them it contains",
-        )?;
-    }
-    Ok(())
+    keeps_what_is_older_than_the_list(cx, false).await
+}
+
+/// An update before a snapshot of a restored server. Where a snapshot fails, the old list follows meanwhile, and another
+/// update comes.
+async fn keeps_what_is_older_than_the_list(cx: &Cx, fails: bool) -> Outcome {
+    let answers = [Answer::List(50, 9, "7g 8h")].into_iter();
+    let answers = answers.chain(fails.then_some(Answer::Fails(50)));
+    let scene = scene(cx, Api::new(answers, Answer::List(50, 3, "1a"))).await?;
+    let server = scene.server.clone();
+    let script = async move {
+        sleep(s(1)).await;
+        server.fails();
+        sleep(ms(1_020)).await;
+        server.sends(insert(4, "2b"));
+        if fails {
+            sleep(ms(500)).await;
+            server.sends(insert(5, "3c"));
+        }
+    };
+    let seen = watch(cx, &scene.list, 5_000, script).await?;
+    let (what, expected) = if fails {
+        ("updates 4 and 5, between which a snapshot fails", (3_100, "live 5: 1a 2b 3c"))
+    } else {
+        ("update 4", (2_050, "live 4: 1a 2b"))
+    };
+    Marbles::at(seen.marks().last().cloned()).ensure(
+        &states([expected]),
+        &format!("a list of version 9, a connection that is lost, {what} on the next one, and then a snapshot of version 3: the last state"),
+        "keep each update since the connection is there, whatever the version of the list from before: the snapshot decides which of them it contains",
+    )
 }
 
 pub async fn without_a_list_it_fails(cx: Cx) -> Outcome {
@@ -191,7 +194,8 @@ pub async fn a_snapshot_is_tried_again(cx: Cx) -> Outcome {
     };
     watch(&cx, &scene.list, 200_000, script).await?;
     ensure_eq!(scene.api.calls(), [0, 1_050, 101_000, 102_050], "two attempts, snapshots that fail, and another connection at 101 s: when they are asked for"; help = "the attempts and the waits begin again with each connection");
-    keeps_what_a_stale_list_follows(&cx).await
+    keeps_what_a_stale_list_follows(&cx).await?;
+    keeps_what_is_older_than_the_list(&cx, true).await
 }
 
 /// Updates that a stale list follows are kept for the next snapshot.
