@@ -170,7 +170,6 @@ pub async fn keeps_one_chunk(cx: Cx) -> Outcome {
         ensure!(came == STREAMS, "{STREAMS} streams with one item in a chunk of 4096: {came} items come out when the time is over"; expected = STREAMS.to_string());
     }
 
-    a_chunk_takes_its_memory_along(&cx).await?;
     // Items that are ready at once: no more of them wait than a chunk has.
     const COUNT: usize = 100_000;
     const MAX: usize = 10;
@@ -194,32 +193,6 @@ pub async fn keeps_one_chunk(cx: Cx) -> Outcome {
     ensure!(count == COUNT, "of {COUNT} items that are ready at once, {count} came out");
     ensure!(most.get() <= MAX + 2, "chunks of {MAX}: {} items were alive at the same time", most.get();
         expected = format!("at most {MAX}: a chunk that is complete comes out before the source is polled again"));
-    Ok(())
-}
-
-/// Many streams with one large chunk each, which comes out, and after which they wait for more.
-async fn a_chunk_takes_its_memory_along(cx: &Cx) -> Outcome {
-    const STREAMS: usize = 200;
-    const MAX: usize = 64;
-    let chunks = How::new(MAX, 100).make(cx).await?;
-    // Complete by its number, and by its time.
-    for count in [MAX, MAX - 1] {
-        let _scarce = scarce(8 << 20);
-        let streams = async {
-            let mut streams = Vec::new();
-            let mut came = 0;
-            for _ in 0..STREAMS {
-                let items = stream::iter((0..count).map(|_| [0_u8; 1024]));
-                let mut out = Box::pin(items.chain(stream::pending()).chunk_within(chunks));
-                came += out.next().await.map_or(0, |chunk| chunk.len());
-                let _ = futures::poll!(out.next());
-                streams.push(out);
-            }
-            came
-        };
-        let came = cx.call(CHUNK, streams).await?.value;
-        ensure!(came == STREAMS * count, "{STREAMS} streams with a chunk of {count} items each, and then silent: {came} items come out"; expected = (STREAMS * count).to_string());
-    }
     Ok(())
 }
 
