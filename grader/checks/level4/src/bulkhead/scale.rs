@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use futures::future::{join, join_all};
+use futures::future::{join, join_all, poll_immediate};
 use grader_kit::{Cx, Outcome, ensure, ms, scarce};
 use level4::bulkhead::{Bulkheads, PoolConfig};
 use tokio::runtime::Builder;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{RUN, add, calls, config, pool};
 use crate::ops::Ops;
@@ -77,7 +77,7 @@ pub async fn ten_thousand_wait(cx: Cx) -> Outcome {
     );
     // All of them go while they wait.
     let gone = join_all((0..COUNT).map(|_| pools.run("a", std::future::pending::<Result<(), ()>>)));
-    let _ = cx.call(RUN, tokio::time::timeout(ms(5), gone)).await?;
+    let _ = cx.call(RUN, timeout(ms(5), gone)).await?;
     let status = pools.status("a").map(|it| (it.running, it.queued));
     ensure!(status == Some((0, 0)), "{COUNT} callers were dropped, and the pool has (running, queued) {status:?}"; expected = "Some((0, 0))");
     Ok(())
@@ -86,7 +86,7 @@ pub async fn ten_thousand_wait(cx: Cx) -> Outcome {
 pub async fn keeps_nothing_of_what_has_ended(cx: Cx) -> Outcome {
     let pools = pool(&cx, 2, 2, Some(1000)).await?;
     cx.call(RUN, join_all((0..4).map(|_| pools.run("a", || async { Ok::<_, ()>(()) })))).await?;
-    let _scarce = scarce(1 << 20);
+    let memory = scarce(1 << 20);
     for _ in 0..20 {
         let many = async {
             for number in 0..3_000_u32 {
@@ -105,6 +105,32 @@ pub async fn keeps_nothing_of_what_has_ended(cx: Cx) -> Outcome {
         };
         cx.call(RUN, many).await?;
     }
+    drop(memory);
+    a_wait_that_is_given_up_leaves_nothing(&cx).await
+}
+
+/// Calls that wait and give up, while the operations that hold the slots never end.
+async fn a_wait_that_is_given_up_leaves_nothing(cx: &Cx) -> Outcome {
+    let pools = pool(cx, 2, 4, Some(1)).await?;
+    let hangs = || pools.run("a", std::future::pending::<Result<(), ()>>);
+    let mut hanging = Box::pin(join(hangs(), hangs()));
+    let _ = cx.call(RUN, poll_immediate(&mut hanging)).await?;
+    let mut memory = None;
+    for _ in 0..20 {
+        let many = async {
+            for _ in 0..300 {
+                // Three are dropped, as by a caller that waits no longer; two end at the queue timeout.
+                for _ in 0..3 {
+                    let _ = poll_immediate(join(hangs(), hangs())).await;
+                }
+                let _ = timeout(ms(2), join(hangs(), hangs())).await;
+            }
+        };
+        cx.call(RUN, many).await?;
+        // What is allocated once does not count.
+        memory.get_or_insert_with(|| scarce(128 << 10));
+    }
+    drop((memory, hanging));
     Ok(())
 }
 
@@ -144,7 +170,7 @@ pub async fn threads_share_a_pool(cx: Cx) -> Outcome {
                         served += usize::from(shared.run("a", op).await.is_ok());
                     } else {
                         // A caller that goes away at once if it has to wait, so that the threads stay awake.
-                        let _ = futures::future::poll_immediate(shared.run("a", op)).await;
+                        let _ = poll_immediate(shared.run("a", op)).await;
                         served += 1;
                     }
                 }

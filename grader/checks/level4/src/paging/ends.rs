@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt as _;
-use futures::future::{join, join3};
+use futures::future::{join, join_all, join3};
 use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, ms};
 use level4::paging::{Dir, LoadError, Loaded};
 use tokio::time::{sleep, timeout};
@@ -99,6 +99,36 @@ pub async fn a_dropped_call_stops(cx: Cx) -> Outcome {
     ensure!(call.took == ms(15), "that took {} ms", call.took.as_millis(); expected = "15 ms: its load begins when the other one is dropped");
     let alone = step(&cx, &list, Dir::Next).await?;
     ensure!(alone == ITEMS, "the call after that: {alone:?}");
+    those_who_wait_share_the_next_load(&cx).await
+}
+
+/// Callers wait for a load that is given up, once or several times in a row: one of them begins the next one, and the
+/// others share it.
+async fn those_who_wait_share_the_next_load(cx: &Cx) -> Outcome {
+    let others = cx.draw().index(4) + 2;
+    for (given_up, waits) in [(1, 2), (3, 4), (2, others)] {
+        let book = Book::new(&[2; 9], 4);
+        let list = book.list(20);
+        steps(cx, &list, Dir::Next, 1).await?;
+        let before = book.calls();
+        // The load of each of them is dropped 5 ms after it has begun; it would take 10 ms.
+        let gone = join_all((1..=given_up).map(|number| timeout(ms(5 * number), list.next())));
+        let stay = join_all((0..waits).map(|_| timeout(ms(1000), list.next())));
+        let answers = cx.call(NEXT, join(gone, stay)).await?.value.1;
+        let loads = book.seen();
+        let ended = |how| {
+            loads
+                .iter()
+                .skip(before)
+                .filter(|it| it.ended.is_some_and(|(_, end)| end == how))
+                .count()
+        };
+        let (dropped, pages) = (ended(End::Dropped), ended(End::Finished));
+        let served = answers.iter().all(|answer| *answer == Ok(ITEMS));
+        ensure!(served && pages == 1, "{waits} callers wait for loads that others give up: {answers:?}, with {dropped} loads that were dropped and {pages} that brought a page";
+            expected = "a page of 2 items for each of them, with one load that brings it",
+            help = "a caller shares the first load that has a result since the caller waits, also when the load that it began to wait for was dropped");
+    }
     Ok(())
 }
 
@@ -110,12 +140,14 @@ pub async fn a_panic_stays_local(cx: Cx) -> Outcome {
         book.script([None, Some(Act::Panic(payload.clone()))]);
         steps(&cx, &list, Dir::Next, 1).await?;
         let panics = AssertUnwindSafe(list.next()).catch_unwind();
-        let waits = AssertUnwindSafe(timeout(ms(1000), list.next())).catch_unwind();
-        let (panicked, waited) = cx.call(NEXT, join(panics, waits)).await?.value;
+        let waits = || AssertUnwindSafe(timeout(ms(1000), list.next())).catch_unwind();
+        let (panicked, waited, other) = cx.call(NEXT, join3(panics, waits(), waits())).await?.value;
         ensure!(panicked.is_err_and(|panic| payload.is(panic.as_ref())), "the caller whose load panics gets another panic, or none";
             expected = "the panic of the source");
         ensure!(matches!(waited, Ok(Ok(ITEMS))), "a caller waits for a load that panics, and is not served";
             expected = "it begins a load of its own, and sees nothing of the panic");
+        ensure!(matches!(other, Ok(Ok(ITEMS))) && book.calls() == 3, "two callers wait for a load that panics: the second one gets {:?}, with {} loads after the first page", other.map_err(|_| "a panic"), book.calls() - 1;
+            expected = "the page of the first one's load, with 2 loads: the one that panics, and one that the two share");
         has(
             &list,
             0..4,

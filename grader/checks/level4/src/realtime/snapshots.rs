@@ -102,6 +102,37 @@ async fn takes_an_older_snapshot(cx: &Cx) -> Outcome {
         ]),
         "a list of version 9, a connection that is lost, and a snapshot of version 3 on the next one",
         "a snapshot is the list, whatever its version: a server that was restored counts from a lower one",
+    )?;
+    keeps_what_is_older_than_the_list(cx, false).await
+}
+
+/// An update before a snapshot of a restored server. Where a snapshot fails, the old list follows meanwhile, and another
+/// update comes.
+async fn keeps_what_is_older_than_the_list(cx: &Cx, fails: bool) -> Outcome {
+    let answers = [Answer::List(50, 9, "7g 8h")].into_iter();
+    let answers = answers.chain(fails.then_some(Answer::Fails(50)));
+    let scene = scene(cx, Api::new(answers, Answer::List(50, 3, "1a"))).await?;
+    let server = scene.server.clone();
+    let script = async move {
+        sleep(s(1)).await;
+        server.fails();
+        sleep(ms(1_020)).await;
+        server.sends(insert(4, "2b"));
+        if fails {
+            sleep(ms(500)).await;
+            server.sends(insert(5, "3c"));
+        }
+    };
+    let seen = watch(cx, &scene.list, 5_000, script).await?;
+    let (what, expected) = if fails {
+        ("updates 4 and 5, between which a snapshot fails", (3_100, "live 5: 1a 2b 3c"))
+    } else {
+        ("update 4", (2_050, "live 4: 1a 2b"))
+    };
+    Marbles::at(seen.marks().last().cloned()).ensure(
+        &states([expected]),
+        &format!("a list of version 9, a connection that is lost, {what} on the next one, and then a snapshot of version 3: the last state"),
+        "keep each update since the connection is there, whatever the version of the list from before: the snapshot decides which of them it contains",
     )
 }
 
@@ -163,7 +194,8 @@ pub async fn a_snapshot_is_tried_again(cx: Cx) -> Outcome {
     };
     watch(&cx, &scene.list, 200_000, script).await?;
     ensure_eq!(scene.api.calls(), [0, 1_050, 101_000, 102_050], "two attempts, snapshots that fail, and another connection at 101 s: when they are asked for"; help = "the attempts and the waits begin again with each connection");
-    keeps_what_a_stale_list_follows(&cx).await
+    keeps_what_a_stale_list_follows(&cx).await?;
+    keeps_what_is_older_than_the_list(&cx, true).await
 }
 
 /// Updates that a stale list follows are kept for the next snapshot.
@@ -215,7 +247,8 @@ pub async fn a_list_from_before_is_shown_while_it_is_young(cx: Cx) -> Outcome {
         "a list that is live for 300 s; then the connection is lost, and each snapshot fails; a list of less than 2 s is shown",
         HELP,
     )?;
-    stays_as_old_as_it_is(&cx).await
+    stays_as_old_as_it_is(&cx).await?;
+    is_known_to_the_next_reader(&cx).await
 }
 
 /// A list that is loaded once, and shown for 10 s without a connection. Later snapshots have these answers.
@@ -249,6 +282,39 @@ async fn stays_as_old_as_it_is(cx: &Cx) -> Outcome {
         "a list that is live for 300 s; then each snapshot fails, and the connection is lost a second time at 301.5 s",
         "the age begins when the live list loses its connection; a further loss makes a stale list no younger",
     )
+}
+
+/// The list of an earlier reader: its connection ended with this reader, or before it.
+async fn is_known_to_the_next_reader(cx: &Cx) -> Outcome {
+    use server::Answer::{Accepts, Refuses};
+    // The list is live until 300 s. When its reader goes, and whether the connection was lost before.
+    for (what, answers, ends, is_lost) in [
+        ("it is dropped while the list is live", [Accepts; 2], 300_000, false),
+        ("the list is stale then, and the reader is dropped", [Accepts; 2], 302_000, true),
+        ("the socket gives up", [Accepts, Refuses], 301_000, true),
+    ] {
+        let server = Server::new(answers, Accepts);
+        let socket = Config { max_attempts: 1, ..settings().socket };
+        let settings = Settings { fresh_for: s(10), socket, ..settings() };
+        let api = Api::new([Answer::List(50, 3, "1a")], Answer::Fails(50));
+        let scene = scene_with(cx, (server.clone(), api, Copies::broken()), settings).await?;
+        let script = async move {
+            sleep(s(300)).await;
+            if is_lost {
+                server.fails();
+            }
+        };
+        watch(cx, &scene.list, ends, script).await?;
+        sleep(s(4)).await;
+        let seen = watch(cx, &scene.list, 900, async {}).await?;
+        let stale = format!("stale for {} ms 3: 1a", ends - 300_000 + 4_050);
+        seen.ensure(
+            &states([(0, "connecting 3: 1a"), (50, stale.as_str())]),
+            &format!("a list that is live until 300 s; for its reader, {what}; 4 s later there is another reader, whose snapshot fails, and the store has no copy"),
+            "a list stays known while there is no reader: its age begins when its connection ends, by the server or with the last reader",
+        )?;
+    }
+    Ok(())
 }
 
 pub async fn a_full_buffer_costs_a_snapshot(cx: Cx) -> Outcome {

@@ -191,7 +191,7 @@ pub async fn an_item_resets_the_counts(cx: Cx) -> Outcome {
         );
         let how = Resubscribe { rules, reset_on_item: true, otherwise, ..Resubscribe::default() };
         let expected = [(2_000, "1"), (6_000, "503 after 6"), (6_000, "|")];
-        let help = "an item sets all counts to zero, an error none";
+        let help = "an item sets all counts to zero, an error none; `subscriptions` is the number of all subscriptions, which nothing resets";
         expect(&cx, (&source, how), 60_000, &expected, &what, help).await?;
     }
     Ok(())

@@ -3,8 +3,9 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::{join, join_all, poll_immediate};
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms, scarce};
 use level4::single_flight::SingleFlight;
 use tokio::runtime::Builder;
@@ -53,7 +54,7 @@ pub async fn ten_thousand_callers_share_a_run(cx: Cx) -> Outcome {
 pub async fn keeps_nothing_of_what_has_ended(cx: Cx) -> Outcome {
     let flight: SingleFlight<u64, u64, u64> = SingleFlight::new();
     let _ = flight.run(0, || async { Ok(0) }).await;
-    let _scarce = scarce(1 << 20);
+    let memory = scarce(1 << 20);
     for round in 0..20_u64 {
         let many = async {
             for number in 0..2_000 {
@@ -62,7 +63,7 @@ pub async fn keeps_nothing_of_what_has_ended(cx: Cx) -> Outcome {
                     .run(key, move || async move { if key % 2 == 0 { Ok(key) } else { Err(key) } })
                     .await;
                 let never = flight.run(key, std::future::pending::<Result<u64, u64>>);
-                let _ = futures::future::poll_immediate(never).await;
+                let _ = poll_immediate(never).await;
                 drop(flight.run(key, || async { Ok(1) }));
                 let forgotten = flight.run(key + 5_000, std::future::pending::<Result<u64, u64>>);
                 let mut forgotten = std::pin::pin!(forgotten);
@@ -75,25 +76,57 @@ pub async fn keeps_nothing_of_what_has_ended(cx: Cx) -> Outcome {
         ensure!(kept == 0, "all runs have ended, and `len` is {}", kept;
             expected = "0: nothing is kept of a run that has ended, with a value, with an error or with its callers");
     }
+    drop(memory);
+    nothing_is_kept_of_a_gone_caller(&cx).await
+}
+
+/// Callers that join a run and leave it, while it goes on for another one.
+async fn nothing_is_kept_of_a_gone_caller(cx: &Cx) -> Outcome {
+    let flight: SingleFlight<u64, u64, u64> = SingleFlight::new();
+    let joins = || flight.run(0, std::future::pending::<Result<u64, u64>>);
+    let mut stays = std::pin::pin!(joins());
+    let _ = cx.call(RUN, poll_immediate(&mut stays)).await?;
+    let mut memory = None;
+    for _ in 0..20 {
+        let many = async {
+            for _ in 0..1_000 {
+                // Two at a time, of which the first one leaves first.
+                let _ = poll_immediate(join(joins(), joins())).await;
+                // tokio notes each wait of a task that is never pending; the notes go when it is.
+                yield_now().await;
+            }
+        };
+        cx.call(RUN, many).await?;
+        // What is allocated once does not count.
+        memory.get_or_insert_with(|| scarce(128 << 10));
+    }
+    drop(memory);
     Ok(())
 }
 
 pub async fn threads_share_runs(cx: Cx) -> Outcome {
     // With callers that leave, an abandoned run may still be on its way out when the next one begins.
     for leave in [false, true] {
-        threads(&cx, leave, Key { slow: false }).await?;
+        threads(&cx, leave, Key::new(false)).await?;
     }
-    threads(&cx, false, Key { slow: true }).await
+    threads(&cx, false, Key::new(true)).await
 }
 
-/// A key. A slow one holds up each look into a map and each clone, so that callers queue for the lock of the map: between
-/// two steps of a caller another one takes its own.
-#[derive(Debug, PartialEq, Eq)]
+/// A key. A slow one holds up each look into a map, so that callers queue for the lock of the map: between two steps of a
+/// caller another one takes its own. Its clone waits for a moment for the look of another thread: a caller clones the key
+/// when it begins a run.
+#[derive(Debug)]
 struct Key {
     slow: bool,
+    /// How often one of all clones was looked for.
+    looks: Arc<AtomicUsize>,
 }
 
 impl Key {
+    fn new(slow: bool) -> Self {
+        Self { slow, looks: Arc::default() }
+    }
+
     fn holds_up(&self) {
         if self.slow {
             std::thread::yield_now();
@@ -102,17 +135,38 @@ impl Key {
             }
         }
     }
+
+    /// The same key, for another call. It waits for nothing.
+    fn handle(&self) -> Self {
+        Self { slow: self.slow, looks: Arc::clone(&self.looks) }
+    }
 }
+
+impl PartialEq for Key {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Key {}
 
 impl Clone for Key {
     fn clone(&self) -> Self {
-        self.holds_up();
-        Self { slow: self.slow }
+        let before = self.looks.load(SeqCst);
+        // Where the lock of the map is held meanwhile no other thread can look, and the time is over soon.
+        for _ in 0..5 {
+            if !self.slow || self.looks.load(SeqCst) != before {
+                break;
+            }
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        self.handle()
     }
 }
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
+        self.looks.fetch_add(1, SeqCst);
         self.holds_up();
         0.hash(state);
     }
@@ -123,7 +177,7 @@ async fn threads(cx: &Cx, leave: bool, key: Key) -> Outcome {
     let rounds = if slow { ROUNDS / 20 } else { ROUNDS };
     let flight: SingleFlight<Key, usize, ()> = SingleFlight::new();
     let (inside, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let (shared, seen) = (flight.clone(), Arc::clone(&most));
+    let (shared, seen, of) = (flight.clone(), Arc::clone(&most), key.handle());
     let served = cx.on_threads(RUN, THREADS, move |thread| {
         let Ok(runtime) = Builder::new_current_thread().enable_time().build() else { return 0 };
         runtime.block_on(async {
@@ -139,10 +193,10 @@ async fn threads(cx: &Cx, leave: bool, key: Key) -> Outcome {
                     Ok(7)
                 };
                 if leave && (round + thread) % 5 == 0 {
-                    let _ = futures::future::poll_immediate(shared.run(Key { slow }, work)).await;
+                    let _ = poll_immediate(shared.run(of.handle(), work)).await;
                     served += 1;
                 } else {
-                    served += usize::from(shared.run(Key { slow }, work).await == Ok(7));
+                    served += usize::from(shared.run(of.handle(), work).await == Ok(7));
                 }
             }
             served

@@ -184,6 +184,52 @@ pub async fn silence_is_the_end(cx: Cx) -> Outcome {
             expected = "1", help = HELP);
         ensure_eq!(pings(&server), [59_999, 114_998], "a server sends {frame:?} at 29.999, 69.998 and 84.998 s: the pings in 124.998 s"; help = HELP);
     }
+    a_late_reader_hears_what_came(&cx).await
+}
+
+/// A reader that is busy elsewhere for a minute or more. What has come meanwhile is a sign of life, and a server gets
+/// its time after the ping.
+async fn a_late_reader_hears_what_came(cx: &Cx) -> Outcome {
+    const HELP: &str = "read what has come before you look at the time: a frame that lies there unread has come in time. The time after a ping begins when the ping is sent";
+    let back = cx.draw().between(45_000..=500_000);
+    for frame in [text(1), Frame::Binary(vec![0xff]), Frame::Ping(vec![1]), Frame::Pong(Vec::new())]
+    {
+        // Until when the reader polls, when the frame comes, when the reader is back.
+        for (polls, comes, back) in
+            [(35_000, 36_000, 55_000), (35_000, 39_999, back), (10, 20_000, back)]
+        {
+            let server = Server::new([], Answer::Accepts);
+            let (_outbox, mut stream) = socket(cx, &server, Config::default()).await?;
+            let sends = async {
+                sleep(ms(comes)).await;
+                server.sends(frame.clone());
+            };
+            let reads = async {
+                observed(polls, &mut stream).await;
+                sleep(ms(back - polls)).await;
+                observed(9_000, &mut stream).await;
+            };
+            cx.call(SOCKET, join(sends, reads)).await?;
+            let connects = server.connects().len();
+            ensure!(connects == 1, "a reader polls until {polls} ms and then from {back} ms on, and the server sends {frame:?} at {comes} ms: {connects} connects in the 9 s after that";
+                expected = "1: the connection is open", help = HELP);
+        }
+    }
+    // Nothing has come: there is a ping first.
+    let server = Server::new([], Answer::Accepts);
+    let (_outbox, mut stream) = socket(cx, &server, Config::default()).await?;
+    let reads = async {
+        observed(10, &mut stream).await;
+        sleep(ms(back - 10)).await;
+        observed(20_500, &mut stream).await
+    };
+    let answers = async {
+        sleep(ms(back + 9_000)).await;
+        server.sends(Frame::Pong(Vec::new()));
+    };
+    let (seen, ()) = cx.call(SOCKET, join(reads, answers)).await?.value;
+    ensure!(pings(&server) == [back] && server.connects().len() == 1, "a reader polls until 10 ms and then from {back} ms on, and the server sends nothing before a pong 9 s later: pings at {:?} ms", pings(&server);
+        expected = format!("a ping at {back} ms, and an open connection"), observed = format!("{:?}", seen.marks()), help = HELP);
     Ok(())
 }
 

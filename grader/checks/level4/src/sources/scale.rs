@@ -8,6 +8,7 @@ use futures::future::{join, poll_immediate};
 use grader_kit::{Cx, Outcome, ensure, list, ms, scarce};
 use level4::sources::{Overflow, from_events};
 use tokio::runtime::Builder;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::{EMIT, EVENTS, emit_all, has, source};
@@ -59,6 +60,27 @@ pub async fn keeps_nothing_of_what_has_gone(cx: Cx) -> Outcome {
             emitter.listeners()
         );
     }
+    a_wait_that_is_given_up_leaves_nothing(&cx).await
+}
+
+/// Emitters that wait for room and give up, while the reader reads nothing.
+async fn a_wait_that_is_given_up_leaves_nothing(cx: &Cx) -> Outcome {
+    let (emitter, reader) = source(2, Overflow::Block);
+    emit_all(cx, &emitter, 0..2).await?;
+    let mut memory = None;
+    for _ in 0..20 {
+        let many = async {
+            for event in 0..1_000 {
+                let _ = poll_immediate(join(emitter.emit(event), emitter.emit(event))).await;
+                // tokio notes each wait of a task that is never pending; the notes go when it is.
+                yield_now().await;
+            }
+        };
+        cx.call(EMIT, many).await?;
+        // What is allocated once does not count.
+        memory.get_or_insert_with(|| scarce(128 << 10));
+    }
+    drop((memory, reader));
     Ok(())
 }
 

@@ -329,6 +329,9 @@ pub async fn keeps_nothing_of_what_has_gone(cx: Cx) -> Outcome {
     let value = Arc::new(());
     let store = Store::new((0, Arc::clone(&value)));
     let keeps = store.select(|view| view.state.0);
+    // A run that goes on while others of its operation are dropped.
+    let mut goes_on = Box::pin(store.track("long", std::future::pending::<Result<(), String>>()));
+    let _ = poll_immediate(&mut goes_on).await;
     let mut memory = None;
     for round in 0..30 {
         let many = async {
@@ -340,6 +343,8 @@ pub async fn keeps_nothing_of_what_has_gone(cx: Cx) -> Outcome {
                 let _ = store.track(name, async { Ok::<_, String>(()) }).await;
                 let lost = store.track(name, std::future::pending::<Result<(), String>>());
                 let _ = poll_immediate(lost).await;
+                let other = store.track("long", std::future::pending::<Result<(), String>>());
+                let _ = poll_immediate(other).await;
                 // tokio notes each wait of a task that is never pending; the notes go when it is.
                 yield_now().await;
             }
@@ -349,6 +354,7 @@ pub async fn keeps_nothing_of_what_has_gone(cx: Cx) -> Outcome {
         memory.get_or_insert_with(|| scarce(256 << 10));
     }
     drop(memory);
+    drop(goes_on);
     ensure!(store.readers() == 1, "30 000 streams have come and gone, one is there, and `readers` is {}", store.readers(); expected = "1");
     drop(keeps);
     ensure!(store.readers() == 0, "all streams are dropped, and `readers` is {}", store.readers(); expected = "0");

@@ -1,9 +1,11 @@
 //! Capacity, large figures, threads.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use futures::future::poll_immediate;
+use futures::FutureExt as _;
+use futures::future::{join, poll_immediate};
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, list, ms, scarce};
 use level4::ttl_cache::{Config, TtlCache};
 use tokio::runtime::Builder;
@@ -13,6 +15,7 @@ use tokio::time::sleep;
 use super::{FETCH, TTL, cache, fetch, get};
 use crate::fetches::{Ends, Fetches};
 use crate::ops::nz;
+use crate::panics::Payload;
 
 const THREADS: usize = 4;
 const KEYS: usize = 2_000;
@@ -152,7 +155,7 @@ pub async fn keeps_no_more_than_its_capacity(cx: Cx) -> Outcome {
     for key in 0..100 {
         cache.put(key, Arc::clone(&value));
     }
-    let _scarce = scarce(1 << 19);
+    let memory = scarce(1 << 19);
     for round in 0..20_u64 {
         let many = async {
             for number in 0..2_000 {
@@ -180,6 +183,8 @@ pub async fn keeps_no_more_than_its_capacity(cx: Cx) -> Outcome {
             expected = "what is removed is dropped at once");
     }
     uses_leave_nothing(&cx, &value).await?;
+    drop(memory);
+    fetches_leave_nothing(&cx).await?;
     // Gone by its age: dropped when it is asked for.
     cache.put(1, Arc::clone(&value));
     sleep(ms(TTL + 10)).await;
@@ -209,6 +214,41 @@ async fn uses_leave_nothing(cx: &Cx, value: &Arc<()>) -> Outcome {
         };
         cx.call(FETCH, many).await?;
     }
+    Ok(())
+}
+
+/// Callers that wait for a fetch and leave, while it goes on for another one; and fetches of keys that no caller asks for
+/// again, which fail, panic or are dropped.
+async fn fetches_leave_nothing(cx: &Cx) -> Outcome {
+    let config = Config { capacity: nz(16), ttl: ms(TTL), stale_for: ms(0) };
+    // Large keys: a few of them are much.
+    let cache: TtlCache<[u64; 64], u64, u64> =
+        TtlCache::new(config).map_err(|error| Fail::new(format!("refused: {error:?}")))?;
+    let asks = |key| cache.get_or_fetch([key; 64], std::future::pending);
+    let mut stays = Box::pin(asks(0));
+    let _ = cx.call(FETCH, poll_immediate(&mut stays)).await?;
+    let mut memory = None;
+    for round in 0..20 {
+        let many = async {
+            for number in 0..300 {
+                let _ = poll_immediate(join(asks(0), asks(0))).await;
+                // tokio notes each wait of a task that is never pending; the notes go when it is.
+                yield_now().await;
+                let key = 3 * (1 + 300 * round + number);
+                let _ = poll_immediate(asks(key)).await;
+                let _ = cache.get_or_fetch([key + 1; 64], move || async move { Err(key) }).await;
+                if number % 10 == 0 {
+                    let panics = || async { Payload::Literal("no luck").throw() };
+                    let panics = AssertUnwindSafe(cache.get_or_fetch([key + 2; 64], panics));
+                    let _ = panics.catch_unwind().await;
+                }
+            }
+        };
+        cx.call(FETCH, many).await?;
+        // What is allocated once does not count.
+        memory.get_or_insert_with(|| scarce(128 << 10));
+    }
+    drop(memory);
     Ok(())
 }
 
