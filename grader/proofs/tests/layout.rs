@@ -47,6 +47,7 @@ const MAY_USE: &[(&str, &[&str], &[&str])] = &[
     ("journal", &[""], &[]),
     // The same in a stream of a server.
     ("jetstream", &[""], &[]),
+    // The exercise on real sources, and its store on disk.
     ("sources", &[""], &[]),
     // The gateway behind HTTP. The program starts it, and brings the services.
     ("service", &["domain", "", "adapters"], &["sim"]),

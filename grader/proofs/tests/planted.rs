@@ -155,7 +155,11 @@ impl Plan {
             plan.solutions += all.len();
             plan.builds += groups.len() + together.len();
             for samples in together {
-                pending.extend(plan.queue.add(Job::Shared(level, Arc::clone(&influence), samples))?);
+                pending.extend(plan.queue.add(Job::Shared(
+                    level,
+                    Arc::clone(&influence),
+                    samples,
+                ))?);
             }
             for batch in groups {
                 pending.extend(plan.queue.add(Job::Batch(level, Arc::clone(&influence), batch))?);
