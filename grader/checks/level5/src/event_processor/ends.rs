@@ -360,10 +360,10 @@ pub async fn keeps_nothing_of_what_has_ended(cx: Cx) -> Outcome {
     }
     services.only_counts();
     let _scarce = scarce(1 << 19);
-    for round in 10..110 {
+    for round in 10..170 {
         cx.call(INGEST, send(round)).await?;
     }
     let figures = figures(&processor);
-    ensure!(figures.pending() == 0 && figures.delivered + figures.dead + figures.left_in_journal == 22_000, "of 22 000 events {} are pending", figures.pending(); expected = "none");
+    ensure!(figures.pending() == 0 && figures.delivered + figures.dead + figures.left_in_journal == 34_000, "of 34 000 events {} are pending", figures.pending(); expected = "none");
     Ok(())
 }

@@ -27,7 +27,7 @@ impl Versioned for Record {
     }
 
     fn tie(&self, other: &Self) -> Ordering {
-        canonical(other.content.as_ref()).cmp(&canonical(self.content.as_ref())).reverse()
+        Fingerprint::of(self.content.as_ref()).cmp(&Fingerprint::of(other.content.as_ref()))
     }
 }
 
