@@ -43,7 +43,7 @@ impl AnyJournal {
     ///
     /// # Errors
     ///
-    /// [`ProgramError::Open`], and for a stream [`ProgramError::OpenStream`].
+    /// [`ProgramError::Open`], and for a stream `ProgramError::OpenStream`.
     ///
     /// # Panics
     ///
