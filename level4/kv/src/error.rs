@@ -1,9 +1,10 @@
 //! Why a store did not do what it was asked for.
 
-use std::io;
 use std::path::Path;
 
 use level4::dashboard::KeyValueError;
+
+use crate::fault::Fault;
 
 /// Why a store did not do what it was asked for.
 ///
@@ -59,25 +60,12 @@ impl StoreError {
     pub(crate) fn of(error: &redb::Error, path: &Path) -> Self {
         let path = path.display().to_string();
         let why = error.to_string();
-        match error {
-            redb::Error::Io(error) => match error.kind() {
-                io::ErrorKind::StorageFull
-                | io::ErrorKind::QuotaExceeded
-                | io::ErrorKind::FileTooLarge => Self::NoSpace { path },
-                io::ErrorKind::InvalidData => Self::NotAStore { path, why },
-                // The file ends before a page that it should have.
-                io::ErrorKind::UnexpectedEof => Self::Damaged { path, why },
-                _ => Self::Io { path, why },
-            },
-            redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
-                Self::InUse { path }
-            }
-            redb::Error::Corrupted(_) | redb::Error::RepairAborted => Self::Damaged { path, why },
-            redb::Error::UpgradeRequired(_)
-            | redb::Error::TableTypeMismatch { .. }
-            | redb::Error::TypeDefinitionChanged { .. }
-            | redb::Error::TableIsMultimap(_) => Self::NotAStore { path, why },
-            _ => Self::Io { path, why },
+        match Fault::of(error) {
+            Fault::NoSpace => Self::NoSpace { path },
+            Fault::InUse => Self::InUse { path },
+            Fault::Damaged => Self::Damaged { path, why },
+            Fault::NotAStore => Self::NotAStore { path, why },
+            Fault::Io => Self::Io { path, why },
         }
     }
 }

@@ -31,10 +31,12 @@
 
 mod disk;
 mod error;
+mod fault;
 mod memory;
 
 pub use disk::Disk;
 pub use error::StoreError;
+pub use fault::Fault;
 pub use memory::Memory;
 
 /// The bytes of keys and texts that a store keeps by default: 16 MiB.

@@ -11,8 +11,8 @@
 //! | `POST /dead-letters/{id}` | sends it again; the body is `{}` |
 //! | `GET /` | a page with the list of a user |
 //!
-//! Callers are the servers of the application, and the program listens on this machine only unless it is told
-//! otherwise: it does not know who may read the list of a user.
+//! Callers are the servers of the application. The program does not know who may read the list of a user, so it listens
+//! on this machine only, unless `--host` names another address.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fs, io};
 
+use level4_kv::Fault;
 use level5::sync_engine::{Saved, Store, StoreError};
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition,
@@ -338,24 +339,11 @@ const fn sync_folder(_: &Path) -> io::Result<()> {
 
 fn error_of(error: &redb::Error, path: &Path) -> DiskError {
     let (path, why) = (path.display().to_string(), error.to_string());
-    match error {
-        redb::Error::Io(error) => match error.kind() {
-            io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge => DiskError::NoSpace { path },
-            io::ErrorKind::InvalidData => DiskError::NotAStore { path, why },
-            // The file ends before a page that it should have.
-            io::ErrorKind::UnexpectedEof => DiskError::Damaged { path, why },
-            _ => DiskError::Io { path, why },
-        },
-        redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
-            DiskError::InUse { path }
-        }
-        redb::Error::Corrupted(_) | redb::Error::RepairAborted => DiskError::Damaged { path, why },
-        redb::Error::UpgradeRequired(_)
-        | redb::Error::TableTypeMismatch { .. }
-        | redb::Error::TypeDefinitionChanged { .. }
-        | redb::Error::TableIsMultimap(_) => DiskError::NotAStore { path, why },
-        _ => DiskError::Io { path, why },
+    match Fault::of(error) {
+        Fault::NoSpace => DiskError::NoSpace { path },
+        Fault::InUse => DiskError::InUse { path },
+        Fault::Damaged => DiskError::Damaged { path, why },
+        Fault::NotAStore => DiskError::NotAStore { path, why },
+        Fault::Io => DiskError::Io { path, why },
     }
 }

@@ -53,7 +53,7 @@ impl Mail {
 pub enum Tls {
     Never,
     AtOnce(TlsAcceptor),
-    /// After the client has asked for it. A client that does not is told nothing but this.
+    /// After `STARTTLS`. Before it, the server refuses every command but `EHLO`.
     OnRequest(TlsAcceptor),
 }
 
