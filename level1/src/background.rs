@@ -60,7 +60,7 @@ pub struct Failure {
 pub enum Cause {
     /// It returned an error; its `Display` text.
     Error(String),
-    /// It panicked; the panic's message.
+    /// The task panicked, with this message.
     Panic(String),
 }
 
@@ -238,6 +238,7 @@ impl Shared {
 /// drops the task. A count that the task's code lowered itself would then stay too high, and `drained` would wait
 /// without end.
 struct Running {
+    /// The count that the drop lowers. In an `Arc`, since the task may outlive its `Tracker`.
     shared: Arc<Shared>,
 }
 

@@ -87,7 +87,9 @@ where
 
 /// A request whose callback was not called yet. When it is dropped with the callback, it sends the error.
 struct Unanswered {
+    /// Named by the error that the drop sends.
     request: Request,
+    /// `None` once the callback was called: then the drop has nothing to send.
     reply: Option<Reply>,
 }
 

@@ -48,7 +48,7 @@ pub enum FetchError {
     Validation {
         /// The name of the argument, for example `id`.
         field: &'static str,
-        /// What is wrong with it.
+        /// The rule that the argument breaks, as a clause for the message.
         reason: String,
     },
     /// The user or the page does not exist.

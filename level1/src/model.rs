@@ -3,6 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 /// The number of a user. Users are numbered from 1: no user has the id 0.
+///
+/// ```
+/// use level1::model::UserId;
+/// use level1::source::Request;
+///
+/// let user: UserId = 7;
+/// assert_eq!(Request::User(user).to_string(), "user 7");
+/// ```
 pub type UserId = u64;
 
 /// A user, as `/api/users/:id` returns it. Fields that a server sends beyond these are ignored.

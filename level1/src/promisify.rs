@@ -18,6 +18,16 @@ use tokio::sync::oneshot;
 use crate::panics::message;
 
 /// A callback that gets a result: Node's `(error, result)`, with the illegal pairs ruled out.
+///
+/// ```
+/// use level1::promisify::{ErrorFirst, promisify};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let read = |callback: ErrorFirst<&str, u32>| callback(Ok("content"));
+/// assert_eq!(promisify(read).await, Ok("content"));
+/// # }
+/// ```
 pub type ErrorFirst<T, E> = Box<dyn FnOnce(Result<T, E>) + Send>;
 
 /// A callback of an older API, with the result first. Nothing rules out that it gets both or neither.

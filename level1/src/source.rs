@@ -204,11 +204,11 @@ impl CallbackSource for CallbackAdapter {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Request {
-    /// The user with this id.
+    /// `/users/ID`.
     User(UserId),
     /// The posts of the user with this id.
     Posts(UserId),
-    /// The page with this number.
+    /// One page of a paged list; the first is page 1.
     Page(u32),
 }
 
@@ -251,14 +251,14 @@ pub enum SourceError {
     /// The answer was not complete within the time limit.
     #[error("no answer within {} ms", limit.as_millis())]
     Timeout {
-        /// The time that was given.
+        /// The time limit of the request.
         limit: Duration,
     },
 
     /// The answer is not what the API promises: not UTF-8, not JSON, or JSON of another shape.
     #[error("the answer cannot be understood: {reason}")]
     Malformed {
-        /// What is wrong with it.
+        /// How the answer differs from the API, as a clause for the message.
         reason: String,
     },
 
@@ -272,7 +272,7 @@ pub enum SourceError {
     /// The server redirected the client too often.
     #[error("redirected more than {limit} times")]
     Redirects {
-        /// How many redirections are followed.
+        /// The number of redirections that the source follows at most.
         limit: usize,
     },
 

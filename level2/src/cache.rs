@@ -148,7 +148,9 @@ pub enum CacheError {
 /// ```
 #[derive(Debug)]
 pub struct CachedDashboard {
+    // Asked by every load: the cache replaces a failed load, it does not save one.
     source: Arc<dyn DashboardSource>,
+    // How old a page may be when it replaces a failed load. It never changes, so it is outside the lock.
     ttl: Duration,
     // The last page and when it was loaded. A `std` mutex: it is held for a few lines and never across an
     // `.await`, so a load that hangs does not block the others.

@@ -51,7 +51,7 @@ pub enum SectionFailure {
     /// The source did not answer in time and was stopped.
     #[error("timed out after {} ms", limit.as_millis())]
     TimedOut {
-        /// The time it was given.
+        /// The time limit of the source.
         limit: Duration,
     },
     /// The source panicked: a bug, not an outage.

@@ -97,7 +97,7 @@ pub struct Users {
 pub struct Orders {
     /// Orders not yet shipped.
     pub total: u32,
-    /// Of these, the urgent ones.
+    /// The number of urgent orders among them.
     pub urgent: u32,
     /// Of these, the ones being packed.
     pub processing: u32,
@@ -176,15 +176,15 @@ pub struct Reviews {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Section {
-    /// [`Sales`].
+    /// The source of [`Sales`].
     Sales,
-    /// [`Users`].
+    /// The source of [`Users`].
     Users,
-    /// [`Orders`].
+    /// The source of [`Orders`].
     Orders,
-    /// [`LowStock`].
+    /// The source of [`LowStock`].
     LowStock,
-    /// [`Reviews`].
+    /// The source of [`Reviews`].
     Reviews,
 }
 

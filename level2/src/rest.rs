@@ -25,6 +25,8 @@ use futures::stream::{BoxStream, StreamExt as _};
 /// # }
 /// ```
 pub struct Rest<T> {
+    // Owns the calls that are still running: dropping it drops them, which is how they stop. Boxed, so that the
+    // signature of a load does not name the combinators that it is made of.
     stream: BoxStream<'static, T>,
 }
 

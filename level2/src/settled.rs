@@ -59,6 +59,7 @@ pub struct SectionReport {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled {
+    // At most one for each section, in the order of the page: `new` sorts and removes duplicates.
     reports: Vec<SectionReport>,
     /// From the first poll of the load to its result, on tokio's clock.
     pub took: Duration,

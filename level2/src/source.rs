@@ -13,6 +13,18 @@ use crate::model::{
 };
 
 /// The result of one call to a source.
+///
+/// ```
+/// use level2::model::{Reviews, Section};
+/// use level2::source::{Behaviour, DashboardSource, SimulatedSource, SourceResult};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let source = SimulatedSource::default().with(Section::Reviews, Behaviour::Fails);
+/// let reviews: SourceResult<Reviews> = source.reviews().await;
+/// assert!(reviews.unwrap_err().is_transient());
+/// # }
+/// ```
 pub type SourceResult<T> = Result<T, SourceError>;
 
 /// The five services behind the dashboard.
@@ -112,14 +124,14 @@ impl Section {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Behaviour {
-    /// Answers.
+    /// The source answers with its data, after its latency.
     #[default]
     Answers,
-    /// Fails with [`SourceError::Unavailable`].
+    /// The source fails with [`SourceError::Unavailable`], after its latency.
     Fails,
-    /// Never answers.
+    /// The source never answers.
     Hangs,
-    /// Panics.
+    /// The source panics, after its latency.
     Panics,
 }
 
@@ -143,8 +155,10 @@ pub enum Behaviour {
 /// ```
 #[derive(Debug, Clone)]
 pub struct SimulatedSource {
+    // Both indexed by the section's place in `Section::ALL`: an array cannot lack a section, as a map could.
     behaviours: [Behaviour; Section::ALL.len()],
     latencies: [Duration; Section::ALL.len()],
+    // Divides each latency when a call begins, so that the latencies stay those of the assignment.
     speed: f64,
 }
 

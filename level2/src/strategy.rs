@@ -34,13 +34,13 @@ use crate::{all_settled, parallel, race, sequential};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
-    /// [`sequential::load`].
+    /// One source after the other: [`sequential::load`].
     Sequential,
-    /// [`parallel::load`].
+    /// All sources at once: [`parallel::load`].
     Parallel,
-    /// [`race::load`].
+    /// The first three answers: [`race::load`].
     Race,
-    /// [`all_settled::load`].
+    /// Every outcome, within a time limit for each source: [`all_settled::load`].
     AllSettled,
 }
 

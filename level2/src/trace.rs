@@ -189,7 +189,9 @@ pub fn observe(source: impl DashboardSource + 'static) -> (Arc<dyn DashboardSour
 /// # }
 /// ```
 pub struct Observed {
+    // Makes the calls. The answers pass through unchanged.
     inner: Arc<dyn DashboardSource>,
+    // Shared with the reader, who may look while calls run, and with other observed sources.
     trace: Arc<Trace>,
 }
 
@@ -225,8 +227,11 @@ impl Observed {
 
 /// Records the end of a call from its destructor, which also runs when the call is dropped.
 struct EndsWithTheCall<'a> {
+    /// Where the drop writes the end.
     trace: &'a Trace,
+    /// The span's place in the trace. Spans are only added, so it stays valid.
     index: usize,
+    /// What the drop writes; `Stopped` until the call has returned.
     state: State,
 }
 

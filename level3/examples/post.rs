@@ -19,7 +19,7 @@ use level3::saga::{
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
-/// What the saga works with.
+/// The state of the saga.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Post {
     author: String,

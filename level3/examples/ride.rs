@@ -15,7 +15,7 @@ use level3::saga::{Saga, SagaError, SagaOutcome, Step, StepError};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
-/// What the saga works with.
+/// The state of the saga.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Ride {
     id: u32,

@@ -193,6 +193,7 @@ struct Queue<T> {
 
 /// A letter, and what the queue alone knows about it.
 struct Entry<T> {
+    /// What `letters` returns and a redrive delivers, each as a copy: no caller holds a reference into the queue.
     letter: DeadLetter<T>,
     /// Whether a redrive is delivering the letter now. Another redrive at the same time skips it, or the
     /// letter would be delivered twice; so does `remove`.
@@ -370,6 +371,7 @@ impl Redriven {
 /// redrive's future is dropped in the middle: a flag alone would then stay set, and the letter would
 /// never be tried again.
 struct Delivery<'a, T> {
+    /// The queue that the drop returns the letter to.
     letters: &'a DeadLetters<T>,
     /// A copy from the time of the claim, for the handler. The one in the queue is found by its id.
     letter: DeadLetter<T>,

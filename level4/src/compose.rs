@@ -28,6 +28,18 @@ use futures::future::BoxFuture;
 use futures::stream::{self, FuturesUnordered};
 
 /// A step of [`fold_steps`] where the steps are different functions: boxed, so that they have one type.
+///
+/// ```
+/// use futures::FutureExt as _;
+/// use level4::compose::{Step, fold_steps};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let double: Step<'_, u32, String> = Box::new(|number| async move { Ok(number * 2) }.boxed());
+/// let add: Step<'_, u32, String> = Box::new(|number| async move { Ok(number + 1) }.boxed());
+/// assert_eq!(fold_steps(5, vec![double, add]).await, Ok(11));
+/// # }
+/// ```
 pub type Step<'a, T, E> = Box<dyn FnOnce(T) -> BoxFuture<'a, Result<T, E>> + Send + 'a>;
 
 /// The error of [`fold_steps`]: a step failed.

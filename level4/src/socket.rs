@@ -730,6 +730,18 @@ impl Outbox {
 }
 
 /// The events of a socket, until it gives up.
+///
+/// ```
+/// use futures::StreamExt as _;
+/// use level4::socket::{Event, Events};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let mut events: Events<u32> = futures::stream::iter([Ok(Event::Message(7))]).boxed();
+/// assert!(matches!(events.next().await, Some(Ok(Event::Message(7)))));
+/// assert!(events.next().await.is_none());
+/// # }
+/// ```
 pub type Events<M> = BoxStream<'static, Result<Event<M>, GaveUp>>;
 
 /// Makes a socket: an outbox for the frames to send, and the stream of its events. Messages are JSON.

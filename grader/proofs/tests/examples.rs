@@ -17,7 +17,7 @@ const GLOB: &str = "*";
 /// The path of a module from the root of its package.
 type ModulePath = Vec<String>;
 
-/// A struct, an enum, a union or a trait.
+/// A struct, an enum, a union, a trait or an alias of a type.
 struct Type {
     is_public: bool,
     file: PathBuf,
@@ -119,6 +119,7 @@ impl Module {
                 Item::Enum(item) => (&item.vis, &item.ident, &item.attrs),
                 Item::Union(item) => (&item.vis, &item.ident, &item.attrs),
                 Item::Trait(item) => (&item.vis, &item.ident, &item.attrs),
+                Item::Type(item) => (&item.vis, &item.ident, &item.attrs),
                 Item::Mod(item) => {
                     module.add_child(item, file, folder);
                     continue;

@@ -86,7 +86,7 @@ pub enum SetupError {
     BaseUrl {
         /// The URL as given.
         url: String,
-        /// What is wrong with it.
+        /// Why the URL cannot be used, as a clause for the message.
         reason: String,
     },
     /// The HTTP client could not be built.

@@ -41,6 +41,7 @@ struct Shared {
     client: Client,
     /// Checked when the source is made, so a request has no error of its URL.
     root: Url,
+    /// The limits of each request: its time, the length of its body and the number of redirections.
     config: HttpConfig,
 }
 

@@ -45,7 +45,7 @@ use crate::panics::message;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Not settled yet.
+    /// Neither resolved nor rejected.
     Pending,
     /// Settled with a value.
     Fulfilled,
@@ -278,6 +278,7 @@ impl<T, E> Clone for Resolver<T, E> {
 /// What the clones of a resolver share: dropped with the last of them.
 #[derive(Debug)]
 struct Last<T, E> {
+    /// What the drop abandons. The promise has the other end, and either may go first.
     shared: Arc<Shared<T, E>>,
 }
 

@@ -47,8 +47,11 @@ pub async fn show(strategy: Strategy, args: &Args) -> io::Result<()> {
 
 /// One bar for each section. A full bar is as long as the section's latency.
 struct Bars {
+    /// Draws the bars together, so that they do not overwrite one another's lines.
     all: MultiProgress,
+    /// In the order of the page.
     bars: [(Section, ProgressBar); Section::ALL.len()],
+    /// How many times faster than the sources' own time the demo runs. A bar's length is in the sources' time.
     speed: f64,
 }
 

@@ -64,13 +64,13 @@ async fn show(args: &Args, live: bool) -> io::Result<()> {
 
 /// How a load of the demo ended.
 enum Ending {
-    /// The load returned.
+    /// The load returned, with this summary.
     Returned(Summary),
     /// The load was stopped when the demo ran out of patience.
     Stopped,
     /// The load needs a part that is not written yet.
     Unwritten(demo_kit::Unwritten),
-    /// The load panicked.
+    /// The load panicked, with this message.
     Panicked(String),
 }
 

@@ -52,7 +52,7 @@ pub enum SetupError {
     BaseUrl {
         /// The URL as given, without a user name and a password.
         url: String,
-        /// What is wrong with it.
+        /// Why the URL cannot be used, as a clause for the message.
         reason: String,
     },
     /// The client would send the key over a network without encryption.

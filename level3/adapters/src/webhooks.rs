@@ -41,10 +41,10 @@ impl fmt::Debug for HookUrl {
     }
 }
 
-/// A notification.
+/// A notification to a merchant's endpoint, as an HTTP request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookRequest {
-    /// Where it goes.
+    /// The endpoint that gets the notification.
     pub url: HookUrl,
     /// The headers beside those of HTTP. The body is JSON.
     pub headers: Vec<(&'static str, String)>,

@@ -21,12 +21,12 @@ pub enum BreakerState {
 pub enum Event {
     /// A payment has begun.
     Begun {
-        /// The payment.
+        /// The payment that the event is about.
         payment: PaymentId,
     },
     /// The calls of one step have ended, with success or not.
     Called {
-        /// The payment.
+        /// The payment that the event is about.
         payment: PaymentId,
         /// The name of the step.
         step: &'static str,
@@ -36,12 +36,12 @@ pub enum Event {
         waiting: Duration,
         /// The time between the attempts.
         backoff: Duration,
-        /// How long the services took.
+        /// The time from the requests to their answers, waits excluded.
         wire: Duration,
     },
     /// A step is done.
     StepDone {
-        /// The payment.
+        /// The payment that the event is about.
         payment: PaymentId,
         /// The name of the step.
         step: &'static str,
@@ -50,7 +50,7 @@ pub enum Event {
     },
     /// A step has failed.
     StepFailed {
-        /// The payment.
+        /// The payment that the event is about.
         payment: PaymentId,
         /// The name of the step.
         step: String,
@@ -61,7 +61,7 @@ pub enum Event {
     },
     /// A step is undone.
     Undone {
-        /// The payment.
+        /// The payment that the event is about.
         payment: PaymentId,
         /// The name of the step.
         step: &'static str,
@@ -70,7 +70,7 @@ pub enum Event {
     },
     /// A step could not be undone and waits in the dead letters.
     Parked {
-        /// The payment.
+        /// The payment that the event is about.
         payment: PaymentId,
         /// The name of the step.
         step: &'static str,
@@ -83,7 +83,7 @@ pub enum Event {
     ///
     /// A parked payment ends when a redrive has settled it.
     Ended {
-        /// The payment.
+        /// The payment that the event is about.
         payment: PaymentId,
         /// The final status.
         status: Status,
@@ -92,12 +92,12 @@ pub enum Event {
     },
     /// The receipt was sent.
     ReceiptSent {
-        /// The payment.
+        /// The payment that the event is about.
         payment: PaymentId,
     },
     /// The receipt could not be sent and waits in the dead letters.
     ReceiptParked {
-        /// The payment.
+        /// The payment that the event is about.
         payment: PaymentId,
         /// The cause, in words. Without secrets.
         cause: String,

@@ -126,13 +126,13 @@ pub enum MoneyError {
     /// The amount is zero or negative.
     #[error("not an amount to be paid: {minor} minor units")]
     NotPositive {
-        /// The value that was given.
+        /// The refused amount, in minor units.
         minor: i64,
     },
     /// The amount is above [`MAX_MINOR`].
     #[error("{minor} minor units are more than one payment may have ({MAX_MINOR})")]
     TooLarge {
-        /// The value that was given.
+        /// The refused amount, in minor units.
         minor: i64,
     },
 }

@@ -120,7 +120,7 @@ pub struct PartRefund {
 /// What has happened to a refund at the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Made {
-    /// The provider has accepted it. The money may take days.
+    /// The provider has accepted the refund. The money may take days.
     Accepted,
     /// The provider or the bank has refused it after it was made: the customer does not get the
     /// money.
@@ -134,9 +134,9 @@ pub struct MadeRefund {
     pub provider_id: String,
     /// The name of the refund here; `None` for one that this system did not ask for.
     pub refund: Option<RefundId>,
-    /// The amount.
+    /// The amount of the refund.
     pub amount: Money,
-    /// What has happened to it.
+    /// Whether the provider has accepted the refund.
     pub made: Made,
 }
 

@@ -28,14 +28,14 @@ const KINDS: [(&str, Fault); 17] = [
     ("crash-after", Fault::CrashAfter),
 ];
 
-/// One fault of a case.
+/// A fault, and the calls that meet it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
     /// The kind of call.
     pub site: CallSite,
     /// Whether every call of the kind meets the fault, or only the first.
     pub always: bool,
-    /// The fault.
+    /// The fault that the calls meet.
     pub fault: Fault,
 }
 
@@ -50,7 +50,7 @@ pub struct Case {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no case: {text:?}; a case is written as confirm=lose-reply+save*=hang")]
 pub struct NoCase {
-    /// The text that was given.
+    /// The refused text.
     pub text: String,
 }
 

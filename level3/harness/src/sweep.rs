@@ -45,10 +45,10 @@ pub struct Swept {
     pub broken: Option<Tried>,
 }
 
-/// One slot, tried alone.
+/// The result of a slot that was tried alone.
 #[derive(Debug)]
 pub struct Single {
-    /// The fault.
+    /// The fault, and the calls that met it.
     pub slot: Slot,
     /// The outcome of the case.
     pub trial: FaultCase,

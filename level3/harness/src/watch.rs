@@ -13,7 +13,7 @@ pub struct Seen {
     pub site: CallSite,
     /// Which of its kind; the first is 1.
     pub nth: u32,
-    /// The fault that it met.
+    /// The fault that the call met.
     pub fault: Fault,
     /// The time of its start, from the beginning of the trial.
     pub at: Duration,

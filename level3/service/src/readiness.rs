@@ -18,7 +18,7 @@ const ATTEMPTS: u32 = 3;
 /// How long the result of a check is used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckAges {
-    /// That of the store.
+    /// The time for which a check of the store is used again.
     pub store: Duration,
     /// That of the provider. Each check is a call, which counts against the account's rate limit.
     pub provider: Duration,
@@ -60,7 +60,7 @@ pub(crate) struct Readiness {
     provider_is_reachable: Cached,
 }
 
-/// What was found.
+/// The result of both checks: whether each answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Checked {
     pub(crate) store: bool,

@@ -29,7 +29,7 @@ pub enum TlsError {
     /// A file cannot be read.
     #[error("{}: {why}", path.display())]
     Io {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// The error of the operating system.
         why: io::Error,
@@ -37,19 +37,19 @@ pub enum TlsError {
     /// A file is not PEM.
     #[error("{}: not PEM", path.display())]
     Syntax {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
     /// The file of the certificate has none.
     #[error("{}: has no certificate (-----BEGIN CERTIFICATE-----)", path.display())]
     NoCertificate {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
     /// The file of the key has none.
     #[error("{}: has no private key (-----BEGIN PRIVATE KEY-----)", path.display())]
     NoKey {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
     /// The key is not that of the certificate, or its kind is not supported.
@@ -57,7 +57,7 @@ pub enum TlsError {
     Unusable {
         /// Both files.
         files: TlsFiles,
-        /// What rustls says.
+        /// The error of rustls.
         why: rustls::Error,
     },
 }

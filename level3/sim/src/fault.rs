@@ -11,32 +11,32 @@ use level3_domain::ids::PaymentId;
 /// A kind of call that a simulated service takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CallSite {
-    /// Making the intent.
+    /// Creates the intent.
     Create,
-    /// Scoring.
+    /// Scores the payment.
     Fraud,
-    /// Charging.
+    /// Charges the card.
     Confirm,
-    /// Writing the row.
+    /// Writes the ledger's row.
     Save,
-    /// Sending the mail.
+    /// Sends the receipt.
     Receipt,
-    /// Taking the receipt off the outbox.
+    /// Removes a sent receipt from the outbox.
     ReceiptSent,
-    /// Reading the outbox.
+    /// Reads the outbox.
     PendingReceipts,
-    /// Ending the intent.
+    /// Cancels the intent.
     Cancel,
-    /// Giving the money back.
+    /// Refunds the charge.
     Refund,
-    /// Taking the row back.
+    /// Voids the row.
     Void,
-    /// Asking for the state of an intent.
+    /// Looks up the state of an intent.
     Find,
 }
 
 impl CallSite {
-    /// All of them, in the order of a payment; what undoes comes last.
+    /// All kinds, in the order of a payment; those that undo come last.
     pub const ALL: [Self; 11] = [
         Self::Create,
         Self::Fraud,
@@ -101,7 +101,7 @@ pub enum Fault {
     RateLimited(Option<Duration>),
     /// A 500 that is stored and replayed for its key. Whether it took effect is the service's secret.
     Internal {
-        /// Whether it did.
+        /// Whether the call took effect.
         effect: bool,
     },
     /// A business refusal: the card is declined, the score is 99.
@@ -273,7 +273,7 @@ impl Faults for RandomFaults {
     }
 }
 
-/// FNV-1a.
+/// Hashes bytes with FNV-1a, whose value is the same on every platform.
 fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)

@@ -16,9 +16,9 @@ use super::process::Process;
 /// How a call ended, as the services saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
-    /// Answered.
+    /// The service has answered with a value.
     Answered,
-    /// Answered with an error.
+    /// The service has answered with an error.
     Failed(ProviderError),
     /// The client stopped waiting.
     GivenUp,

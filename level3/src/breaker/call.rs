@@ -62,7 +62,10 @@ pub struct CircuitBreaker<E> {
 
 /// The data that the lock guards. Both are under one lock, so that a decision and its count are one step.
 struct Shared {
+    /// Decides about every call. It runs no foreign code, so nothing panics or calls back under the lock.
     core: Core,
+    /// Only read by `snapshot` and `Debug`: no decision depends on it, so it may count for the whole life of the
+    /// breaker while `core` starts again at each change of state.
     counts: Counts,
 }
 
@@ -70,10 +73,15 @@ struct Shared {
 /// that a snapshot never shows a call in one figure and not yet in another.
 #[derive(Debug, Default, Clone, Copy)]
 struct Counts {
+    /// Operations that returned `Ok`.
     ok: u64,
+    /// Errors that the classifier counts as failures. Late ones are in it too, although they decide nothing.
     failed: u64,
+    /// Errors of the request and not of the dependency. Counted, so that the five figures add up to all calls.
     neutral: u64,
+    /// Calls whose future was dropped or panicked: the drop of [`Running`] found no other ending.
     dropped: u64,
+    /// Calls that were not admitted. They have no [`Running`], so the refusal itself counts them.
     refused: u64,
 }
 
@@ -345,6 +353,7 @@ impl Ending {
 /// An admitted call. Its drop reports the outcome: the only place that runs however a call ends, so
 /// that every ticket is settled exactly once.
 struct Running<'a, E> {
+    /// The breaker that admitted the call. The drop calls its `update`, which also notifies the listener.
     breaker: &'a CircuitBreaker<E>,
     /// Settled by the drop. `Ticket` is `Copy`, but only this guard keeps it.
     ticket: Ticket,

@@ -227,7 +227,7 @@ pub enum BreakerError<E> {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The state at that instant.
+    /// The state at the instant of the snapshot.
     pub state: State,
     /// All calls, the refused ones included.
     pub calls: u64,
@@ -273,7 +273,7 @@ pub struct Snapshot {
 pub struct Transition {
     /// The state before the change.
     pub from: State,
-    /// The state after it.
+    /// The state after the change.
     pub to: State,
     /// When the breaker noticed the change. Open becomes half-open by the mere passing of time: the first
     /// call, [`state`](CircuitBreaker::state) or [`snapshot`](CircuitBreaker::snapshot) after it notices.

@@ -27,7 +27,9 @@ pub(super) struct Admission {
 
 #[derive(Debug)]
 struct State {
+    /// The calls that admitted payments will still make. A payment that would wait too long behind them is refused.
     backlog: Backlog,
+    /// The number of payments that the slowest service carries, learned from the times of its calls.
     concurrency: ConcurrencyLimit,
     /// How long the latest payment took: after that time, the payments under way now have probably
     /// ended.

@@ -24,6 +24,7 @@ pub(super) struct StepAttempts<'a> {
     payment: &'a PaymentId,
     // Decides whether a later answer settles earlier attempts: only if all carry one key.
     step: PaymentStep,
+    // The schedule of the retries and the time of one call of this step.
     config: &'a StepConfig,
     /// The limits of the calls, and the times that they took. The attempts share it.
     pub(super) budget: CallBudget,

@@ -125,6 +125,7 @@ struct CallTimings {
     // Apart, because they have different remedies: a long wait calls for fewer payments, a long
     // call for a faster service.
     waiting: AtomicU64,
+    // From the request to the answer, without the wait for the limiter.
     wire: AtomicU64,
 }
 

@@ -49,7 +49,7 @@ pub struct UndoLimits {
     pub create: Duration,
     /// Cancelling an intent or, if it has been charged, refunding it.
     pub confirm: Duration,
-    /// Voiding a row.
+    /// Voiding the ledger's row.
     pub save: Duration,
 }
 

@@ -91,6 +91,7 @@ use work::{KnownAnswer, PaymentResult};
 /// ```
 #[derive(Clone)]
 pub struct Gateway {
+    // Shared by the clones and by every task of a payment, which may outlive the clone that began it.
     inner: Arc<Inner>,
 }
 
@@ -113,6 +114,7 @@ struct Inner {
     // tracker still takes tasks: `refusal` asks whether `payments` is closed before a new payment
     // is begun, and a recovery asks before it takes something over.
     payments: TaskTracker,
+    // Apart from `payments`: a drain waits for those first, since each may still hand on to a receipt.
     receipt_tasks: TaskTracker,
 }
 

@@ -60,6 +60,7 @@ struct State<K, P, V> {
 struct Entry<P, V> {
     /// The parameters of the first request. A repeat with others is a client's mistake.
     params: P,
+    /// Decides what a repeat gets: a place at the running work, or the kept answer.
     stage: Stage<V>,
 }
 
@@ -235,6 +236,8 @@ enum Claim<K: Eq + Hash, P, V> {
 /// The right to answer a key; there is one for each entry whose work is running. Dropped without an
 /// answer, because the work panicked or its runtime shut down, it frees the key.
 struct Owner<K: Eq + Hash, P, V> {
+    /// The store in which the drop frees the key. In an `Arc`, since the owner moves into the task of the work, which
+    /// outlives its caller.
     shared: Arc<Shared<K, P, V>>,
     /// Where its entry is. The entry stays there while the owner exists: `forget` removes answered keys only.
     key: K,

@@ -66,7 +66,7 @@ pub enum LimiterConfigError {
 pub enum Priority {
     /// A call that refunds money or cancels a payment. It is served before all charges.
     Refund,
-    /// Every other call.
+    /// A call that neither refunds nor cancels. It is served when no refund waits.
     Charge,
 }
 

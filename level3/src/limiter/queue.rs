@@ -19,7 +19,9 @@ pub(super) struct Ticket {
 /// Two queues: every refund is served before every charge.
 #[derive(Debug, Default)]
 pub(super) struct WaitQueue {
+    /// Always served first: [`first`](Self::first) looks at the charges only while this one is empty.
     refunds: Fifo,
+    /// Charges behind the refunds. A queue of its own, so that a new refund needs no insertion in the middle.
     charges: Fifo,
 }
 

@@ -64,7 +64,7 @@ impl Debug for RateLimiter {
 struct Shared {
     /// Which slots are taken.
     window: Window,
-    /// Who gets the next one.
+    /// The callers that wait, in the order in which they get the next slots.
     queue: WaitQueue,
 }
 
@@ -203,6 +203,7 @@ enum Entry<'a> {
 /// A caller in the queue. Dropping it, because it was served, refused or cancelled, leaves the queue: a
 /// caller that was cancelled and kept its place would hold up all callers behind it.
 struct Waiting<'a> {
+    /// The limiter whose queue the drop leaves. Borrowed: a caller cannot outlive its limiter.
     limiter: &'a RateLimiter,
     /// The place that the drop leaves.
     ticket: Ticket,
@@ -304,6 +305,7 @@ impl Drop for Waiting<'_> {
 #[derive(Debug)]
 #[must_use = "a permit that is dropped unused gives its slot back: call `used` when the call is made"]
 pub struct Permit<'a> {
+    /// The limiter whose slot this is. Both the use and the drop go back to it under its lock.
     limiter: &'a RateLimiter,
     /// Whether the drop has nothing to release any more.
     used: bool,

@@ -299,6 +299,21 @@ pub enum SagaEvent<'a> {
 
 /// An observer of a saga. The saga's task calls it, so it must not block. It influences nothing: a
 /// panic of it is contained, and the saga goes on.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU32, Ordering};
+/// use level3::saga::{SagaEvent, SagaObserver};
+///
+/// let started = AtomicU32::new(0);
+/// let count = |event: SagaEvent<'_>| {
+///     if let SagaEvent::StepStarted { .. } = event {
+///         started.fetch_add(1, Ordering::Relaxed);
+///     }
+/// };
+/// let observer: SagaObserver<'_> = &count;
+/// observer(SagaEvent::StepStarted { step: "reserve" });
+/// assert_eq!(started.load(Ordering::Relaxed), 1);
+/// ```
 pub type SagaObserver<'a> = &'a (dyn Fn(SagaEvent<'_>) + Send + Sync);
 
 /// A [`SagaObserver`] that ignores every event.
@@ -409,7 +424,7 @@ impl fmt::Debug for SagaOwner<'_> {
 }
 
 impl SagaOwner<'_> {
-    /// The saga that is owned.
+    /// Returns the id of the saga that the lease is for.
     #[must_use]
     pub fn saga(&self) -> &SagaId {
         &self.lease.saga

@@ -23,11 +23,13 @@ use crate::journal::{Record, SagaFailure};
 struct PendingUndo<'a, S, C> {
     /// The step's index in the saga, to mark its progress.
     index: usize,
+    /// The step's name. Every record and event of the undo carries it, and a restart finds the step by it.
     name: &'static str,
     /// Whether the step certainly had its effect. The undo decides by it what to do.
     known: StepOutcome,
     /// The time limit of one attempt.
     limit: Duration,
+    /// Makes the future of one attempt. A function and not a future, since each attempt needs a new one.
     undo: &'a UndoStep<S, C>,
     /// Attempts so far, those of earlier owners included: a restart does not renew them.
     attempts: u32,

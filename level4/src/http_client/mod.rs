@@ -44,6 +44,13 @@ pub use crate::ttl_cache::{ConfigError, Hit};
 pub use message::{HttpError, Request, Response, Transport, TransportError};
 
 /// The reason why a request of a batch has no answer: its error, or the panic of its transport.
+///
+/// ```
+/// use level4::http_client::BatchError;
+///
+/// let error = BatchError::Panicked("no socket".to_owned());
+/// assert_eq!(error.to_string(), "the operation panicked: no socket");
+/// ```
 pub type BatchError = Failure<HttpError>;
 
 /// How a client keeps copies and makes batches.

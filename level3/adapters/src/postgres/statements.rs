@@ -160,7 +160,7 @@ pub(super) const IS_THE_SAME: &str = "
     SELECT EXISTS (SELECT 1 FROM store WHERE identity = $1)
         AND (SELECT last_value FROM instances) >= $2::integer";
 
-/// The name of that constraint.
+/// The name of the constraint that makes the ids of transactions unique.
 pub(super) const TRANSACTION_KEY: &str = "payments_transaction";
 
 pub(super) const BEGIN: &str = "BEGIN";

@@ -19,11 +19,11 @@ use crate::sql::StoreError;
 /// The values of `sslmode`, with the meaning that PostgreSQL's own clients give them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SslMode {
-    /// In the clear.
+    /// Without TLS.
     Disable,
-    /// In the clear; with TLS if the server refuses that.
+    /// Without TLS; with TLS if the server refuses that.
     Allow,
-    /// With TLS; in the clear if the server has none.
+    /// With TLS; without it if the server has none.
     Prefer,
     /// With TLS, to any server.
     Require,

@@ -15,9 +15,9 @@ const MOST: usize = 4096;
 /// What to do about a receipt in doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// It was sent.
+    /// The receipt was sent: nothing is left to do.
     Sent,
-    /// It was not sent: send it.
+    /// The receipt was not sent: send it.
     Send,
     /// No feed can tell: send it again, since no receipt is worse than two.
     SendAgain,

@@ -22,9 +22,9 @@ struct State {
 /// The state of a receipt, for a call that wants to send it.
 #[derive(Debug)]
 pub(super) enum Place<'a> {
-    /// No other call is sending it.
+    /// No other call is sending the receipt.
     Yours(Sending<'a>),
-    /// Another call is sending it.
+    /// Another call is sending the receipt.
     UnderWay,
     /// The mail service has accepted it.
     Out,

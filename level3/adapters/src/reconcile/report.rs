@@ -53,7 +53,7 @@ impl fmt::Display for Discrepancy {
     }
 }
 
-/// What was done about it.
+/// The action that a reconciliation took about a difference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Nothing: an operator has to look at it, or repairs are turned off.
@@ -80,7 +80,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// One difference, and its repair.
+/// A difference between the provider and the ledger, and its repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The payment.
@@ -89,7 +89,7 @@ pub struct Finding {
     pub intent: Option<IntentId>,
     /// The difference.
     pub discrepancy: Discrepancy,
-    /// What was done about it.
+    /// The action that the reconciliation took.
     pub outcome: Outcome,
 }
 

@@ -11,9 +11,9 @@ use crate::sql::{Asked, BookedRow, RefundState, Store};
 /// The part of a row that is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Booked {
-    /// Its number in the ledger.
+    /// The number of the row in the ledger.
     pub number: u64,
-    /// The row.
+    /// The row, as the ledger stores it.
     pub row: Row,
     /// The intent that was charged, if the ledger stores it.
     pub intent: Option<IntentId>,

@@ -62,7 +62,7 @@ struct Saga {
     has_row: bool,
     seq: i64,
     last_epoch: i64,
-    /// As its records say.
+    /// The state that follows from the records.
     stands: Standing,
     is_unreadable: bool,
     row_was_saved: bool,

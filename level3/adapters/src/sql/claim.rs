@@ -11,12 +11,12 @@ use super::lease::{Mark, Turn, Watch};
 /// The outcome of an attempt to claim a receipt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReceiptClaim {
-    /// This process may send it, and no other process may.
+    /// This process may send the receipt, and no other process may.
     Yours {
         /// Whether an earlier attempt may have sent it.
         in_doubt: bool,
     },
-    /// Another process is sending it.
+    /// Another process is sending the receipt.
     Busy {
         /// When its claim ends, unless it claims again before that.
         remaining: Duration,

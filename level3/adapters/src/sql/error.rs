@@ -24,7 +24,7 @@ pub enum StoreError {
     /// The file cannot be opened.
     #[error("{place} cannot be opened: {why}. This user must be able to read and write it")]
     Open {
-        /// The store.
+        /// The store, as messages name it.
         place: String,
         /// The message of the operating system or the database.
         why: String,
@@ -32,7 +32,7 @@ pub enum StoreError {
     /// The file is not a database.
     #[error("{place} is not a database. It was left as it is; give the store another path")]
     NotADatabase {
-        /// The file.
+        /// The file, as messages name it.
         place: String,
     },
     /// The database has tables that are not a store's.
@@ -40,7 +40,7 @@ pub enum StoreError {
         "{place} is a database of another program. It was left as it is; give the store another"
     )]
     Foreign {
-        /// The store.
+        /// The store, as messages name it.
         place: String,
     },
     /// A later version of the program has changed the tables.
@@ -49,7 +49,7 @@ pub enum StoreError {
          is; use the program that wrote it, or a later one"
     )]
     NewerSchema {
-        /// The store.
+        /// The store, as messages name it.
         place: String,
         /// The schema of the database.
         found: i64,
@@ -59,7 +59,7 @@ pub enum StoreError {
     /// Writing is not allowed.
     #[error("{place} may not be written to: {why}. Change its permissions, or its folder's")]
     ReadOnly {
-        /// The store.
+        /// The store, as messages name it.
         place: String,
         /// The message of the database.
         why: String,
@@ -70,7 +70,7 @@ pub enum StoreError {
          continues by itself"
     )]
     Standby {
-        /// The server.
+        /// The server, as messages name it.
         place: String,
         /// The message of the server.
         why: String,
@@ -78,13 +78,13 @@ pub enum StoreError {
     /// The database has no tables of a store.
     #[error("there is no store in {place} yet. Pay something first, or name another store")]
     Empty {
-        /// The database.
+        /// The database, as messages name it.
         place: String,
     },
     /// Another process has held the lock for too long.
     #[error("{place} is locked by another process. End what holds a long transaction on it")]
     Locked {
-        /// The store.
+        /// The store, as messages name it.
         place: String,
     },
     /// No space is left.
@@ -93,7 +93,7 @@ pub enum StoreError {
          the store continues by itself"
     )]
     Full {
-        /// The store.
+        /// The store, as messages name it.
         place: String,
         /// The message of the database.
         why: String,
@@ -101,7 +101,7 @@ pub enum StoreError {
     /// The database is damaged: its file, or its tables.
     #[error("{place} is damaged: {why}. Restore a backup before you go on")]
     Damaged {
-        /// The store.
+        /// The store, as messages name it.
         place: String,
         /// The message of the database.
         why: String,
@@ -112,13 +112,13 @@ pub enum StoreError {
          bring the store back, or begin with a new one"
     )]
     Gone {
-        /// The store.
+        /// The store, as messages name it.
         place: String,
     },
     /// Reading, writing or flushing failed. Whether the data was written is unknown.
     #[error("{place} failed: {why}. Check its disk; whether the last write was saved is unknown")]
     Io {
-        /// The store.
+        /// The store, as messages name it.
         place: String,
         /// The message of the database.
         why: String,
@@ -126,13 +126,13 @@ pub enum StoreError {
     /// The text is not a URL, or not that of a store.
     #[error("not the URL of a store: {why}. Write postgres://USER@HOST:PORT/DATABASE")]
     Url {
-        /// What is wrong with it.
+        /// Why the text is not the URL of a store, as a clause for the message.
         why: String,
     },
     /// No server answers there.
     #[error("{place} cannot be reached: {why}. Start the server, or correct host and port")]
     Unreachable {
-        /// The server.
+        /// The server, as messages name it.
         place: String,
         /// The message of the operating system.
         why: String,
@@ -140,7 +140,7 @@ pub enum StoreError {
     /// The connection is not protected as `sslmode` demands, or the server demands more.
     #[error("{place}: {why}. {remedy}")]
     Tls {
-        /// The server.
+        /// The server, as messages name it.
         place: String,
         /// What is wrong with the server, its certificate or the mode.
         why: String,
@@ -154,7 +154,7 @@ pub enum StoreError {
     Authorities {
         /// The file, or the authorities of the system.
         what: String,
-        /// Why it cannot be used.
+        /// Why the certificates cannot be used.
         why: String,
     },
     /// The server asks for a password, and there is none.
@@ -164,7 +164,7 @@ pub enum StoreError {
         passed_over.as_ref().map(|why| format!(" ({why})")).unwrap_or_default()
     )]
     NoPassword {
-        /// The server.
+        /// The server, as messages name it.
         place: String,
         /// The file that was passed over in the search for a password, and why.
         passed_over: Option<String>,
@@ -172,7 +172,7 @@ pub enum StoreError {
     /// The server answers and refuses the connection.
     #[error("{place} refuses the connection: {why}. Correct user, password or database")]
     Refused {
-        /// The server.
+        /// The server, as messages name it.
         place: String,
         /// The message of the server.
         why: String,
@@ -180,7 +180,7 @@ pub enum StoreError {
     /// The connection broke before the answer. Whether the data was written is unknown.
     #[error("the connection to {place} was lost: {why}. The store connects again by itself")]
     Lost {
-        /// The server.
+        /// The server, as messages name it.
         place: String,
         /// What is known about the failure.
         why: String,
@@ -188,7 +188,7 @@ pub enum StoreError {
     /// The store was closed, or its thread has died.
     #[error("{place} is closed")]
     Closed {
-        /// The store.
+        /// The store, as messages name it.
         place: String,
     },
     /// A value in the store cannot be read.
@@ -196,13 +196,13 @@ pub enum StoreError {
     Unreadable {
         /// The kind of value that was read.
         what: &'static str,
-        /// Why it cannot be read.
+        /// Why the value cannot be read.
         why: String,
     },
     /// Another payment already has a value that must be unique: an intent, for instance.
     #[error("another payment in {place} has the same value: {why}. Nothing was written")]
     Conflict {
-        /// The store.
+        /// The store, as messages name it.
         place: String,
         /// The message of the database.
         why: String,
@@ -210,7 +210,7 @@ pub enum StoreError {
     /// The database refuses a statement: a fault of this program.
     #[error("{place} refuses a statement: {why}. This is a fault of the program: please report it")]
     Statement {
-        /// The store.
+        /// The store, as messages name it.
         place: String,
         /// The message of the database.
         why: String,

@@ -25,7 +25,7 @@ pub struct EventNote {
     pub name: String,
     /// The saga whose label is the event's. Without such a label there is no event.
     pub filed_as: SagaId,
-    /// What has happened.
+    /// The type of the event, for example `payment.paid`.
     pub kind: &'static str,
     /// The thing that it has happened to.
     pub subject: String,
@@ -34,17 +34,17 @@ pub struct EventNote {
 /// An event of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventRow {
-    /// Its number; later events have greater ones.
+    /// The number of the event; later events have greater ones.
     pub number: u64,
-    /// Its name.
+    /// The name of the event, unique in the store.
     pub name: String,
-    /// Its label.
+    /// The label of the saga that the event belongs to.
     pub label: String,
-    /// What has happened.
+    /// The type of the event, for example `payment.paid`.
     pub kind: String,
     /// The thing that it has happened to.
     pub subject: String,
-    /// When, by the clock of the database.
+    /// The time of the write, by the clock of the database.
     pub at: UnixMillis,
 }
 
@@ -60,11 +60,11 @@ pub struct NewDelivery {
 /// The state of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DeliveryState {
-    /// It is still to be made.
+    /// The delivery is still to be made.
     Pending,
-    /// The endpoint has accepted it.
+    /// The endpoint has accepted the notification.
     Delivered,
-    /// It was given up.
+    /// The delivery is given up; an operator may replay it.
     Dead,
 }
 
@@ -92,17 +92,17 @@ impl DeliveryState {
 /// A delivery as the store has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// Its number; later deliveries have greater ones.
+    /// The number of the delivery; later deliveries have greater ones.
     pub number: u64,
-    /// The name of its event.
+    /// The name of the event that is delivered.
     pub event: String,
-    /// The label of its event.
+    /// The label of the event that is delivered.
     pub label: String,
     /// The name of the endpoint.
     pub endpoint: String,
-    /// What is sent.
+    /// The body of the request: the same bytes at every attempt.
     pub body: String,
-    /// The state.
+    /// Whether the delivery is pending, delivered or dead.
     pub state: DeliveryState,
     /// The number of attempts that failed.
     pub attempts: u32,
@@ -110,7 +110,7 @@ pub struct Delivery {
     pub cause: Option<String>,
     /// When the next attempt is due, if it is pending.
     pub due_at: UnixMillis,
-    /// When it changed last.
+    /// The time of the last change, by the clock of the database.
     pub changed_at: UnixMillis,
 }
 
@@ -126,20 +126,20 @@ pub struct DeliveryTurn {
 /// The end of an attempt at a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliveryEnd {
-    /// The endpoint has accepted it.
+    /// The endpoint has accepted the notification.
     Delivered,
-    /// It failed, and the next attempt is due after this time.
+    /// The attempt failed, and the next one is due after this time.
     Again {
         /// The time until the next attempt.
         after: Duration,
-        /// Why it failed. Without secrets.
+        /// Why the attempt failed. Without secrets.
         cause: String,
         /// Whether the endpoint was called. An attempt that a breaker refused does not count.
         counts: bool,
     },
-    /// It failed, and is given up.
+    /// The attempt failed, and was the last one.
     Dead {
-        /// Why it failed. Without secrets.
+        /// Why the attempt failed. Without secrets.
         cause: String,
     },
 }

@@ -19,7 +19,7 @@ use super::{Asked, StoreError};
 pub struct NewArrival {
     /// The provider's name of it, which is unique.
     pub name: String,
-    /// What it says has happened, in the provider's words.
+    /// The type of the report, in the provider's words.
     pub kind: String,
     /// The part of it that is needed to handle it, as JSON. Without data of persons.
     pub detail: String,
@@ -28,13 +28,13 @@ pub struct NewArrival {
 /// A report that is not handled yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrival {
-    /// Its number; later reports have greater ones.
+    /// The number of the report; later reports have greater ones.
     pub number: u64,
-    /// The provider's name of it.
+    /// The provider's name of the report, the same for each repeat.
     pub name: String,
-    /// What it says has happened, in the provider's words.
+    /// The type of the report, in the provider's words.
     pub kind: String,
-    /// The part of it that is needed to handle it, as JSON.
+    /// The part of the report that its handling needs, as JSON.
     pub detail: String,
     /// The number of times that handling it has failed.
     pub attempts: u32,
@@ -43,9 +43,9 @@ pub struct Arrival {
 /// A dispute as the provider reports it: the customer's bank asks for the money.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dispute {
-    /// The provider's name of it.
+    /// The provider's name of the dispute.
     pub id: String,
-    /// The charge that is disputed.
+    /// The intent whose charge is disputed.
     pub intent: IntentId,
     /// The disputed amount.
     pub amount: Money,

@@ -24,7 +24,7 @@ pub(crate) struct Mark {
 /// Who may own a saga now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// The claimer may own it.
+    /// The claimer may own the saga.
     Yours,
     /// The owner keeps it for this time.
     Busy(Duration),

@@ -24,11 +24,11 @@ use super::{Asked, StoreError};
 /// The state of a refund.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RefundState {
-    /// Recorded; the provider has not confirmed it.
+    /// The refund is recorded; the provider has not confirmed it.
     Processing,
-    /// The provider has accepted it.
+    /// The provider has accepted the refund.
     Succeeded,
-    /// The provider has refused it, or it failed later. Its amount can be refunded again.
+    /// The provider has refused the refund, or it failed later. Its amount can be refunded again.
     Failed,
 }
 
@@ -55,9 +55,9 @@ impl RefundState {
 /// A refund to be recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRefund {
-    /// Its name, which is unique in the store.
+    /// The name of the refund, unique in the store.
     pub refund: RefundId,
-    /// The payment.
+    /// The payment that is refunded.
     pub payment: PaymentId,
     /// The amount in minor units of the payment's currency; `None` for all that is left.
     pub asked: Option<i64>,
@@ -66,19 +66,19 @@ pub struct NewRefund {
 /// A refund as the store has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefundRow {
-    /// Its name.
+    /// The name of the refund, unique in the store.
     pub refund: RefundId,
-    /// The payment.
+    /// The payment that is refunded.
     pub payment: PaymentId,
     /// The intent that was charged.
     pub intent: IntentId,
-    /// What was asked for: `None` for all that was left.
+    /// The amount of the request, in minor units; `None` for all that was left.
     pub asked: Option<i64>,
-    /// The amount.
+    /// The amount of the refund.
     pub amount: Money,
-    /// The state.
+    /// Whether the refund is under way, has succeeded or has failed.
     pub state: RefundState,
-    /// The generation of its key at the provider.
+    /// The generation of the refund's key at the provider.
     pub generation: u32,
     /// The number of times that it was worked on without an outcome.
     pub attempts: u32,
@@ -86,9 +86,9 @@ pub struct RefundRow {
     pub provider_id: Option<String>,
     /// Why it has failed, or why the last attempt had no outcome. Without secrets.
     pub cause: Option<String>,
-    /// When it was recorded, by the clock of the database.
+    /// The time of the record, by the clock of the database.
     pub begun_at: UnixMillis,
-    /// When it changed last.
+    /// The time of the last change, by the clock of the database.
     pub changed_at: UnixMillis,
 }
 
@@ -118,25 +118,25 @@ pub enum RefundRefusal {
 /// The outcome of an attempt to record a refund.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefundBegun {
-    /// It is new, and this process has claimed it.
+    /// The refund is new, and this process has claimed it.
     New(RefundTurn),
-    /// It was recorded before. Nothing was written.
+    /// The refund was recorded before. Nothing was written.
     Known(RefundRow),
-    /// It is refused. Nothing was written.
+    /// The refund is refused. Nothing was written.
     Refused(RefundRefusal),
 }
 
 /// The outcome of an attempt to claim a refund.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefundClaim {
-    /// This process may work on it, and no other process may.
+    /// This process may work on the refund, and no other process may.
     Yours(RefundTurn),
-    /// Another process works on it.
+    /// Another process works on the refund.
     Busy {
         /// When its claim ends, unless it writes before that.
         remaining: Duration,
     },
-    /// It has an outcome.
+    /// The refund has an outcome.
     Settled(RefundRow),
     /// There is no such refund.
     Unknown,

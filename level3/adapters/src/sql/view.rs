@@ -48,18 +48,18 @@ pub struct Entry {
     pub seq: u64,
     /// The epoch of the owner that wrote it.
     pub epoch: u64,
-    /// When, by the clock of the database.
+    /// The time of the write, by the clock of the database.
     pub at: UnixMillis,
-    /// The record.
+    /// The content of the row.
     pub written: Written,
 }
 
 /// The content of one row of the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Written {
-    /// The saga wrote it.
+    /// The saga wrote the row, as one batch.
     Saga(Vec<Record>),
-    /// The ledger wrote it, in the transaction that changed the row.
+    /// The ledger wrote the row, in the transaction that changed its own row.
     Ledger(LedgerNote),
 }
 

@@ -137,11 +137,11 @@ struct Thread {
 
 /// The point at which a group has failed.
 enum Failed {
-    /// Before the first job: none of them can be done now.
+    /// The group failed before its first job: none of its jobs can be done now.
     Begin(Fault),
-    /// In this job.
+    /// The group failed in this job.
     Job(Fault),
-    /// After all jobs: nothing of them was written, unless the disk failed.
+    /// The group failed after its last job: nothing was written, unless the disk failed.
     Commit(Fault),
 }
 

@@ -129,32 +129,32 @@ fn hex(text: &str) -> Option<Vec<u8>> {
     pairs.collect()
 }
 
-/// What a report is about.
+/// The subject of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reported {
     /// An intent of this system. It may have changed since.
     Intent(Intent),
     /// A refund of this system.
     Refund {
-        /// The intent that is refunded.
+        /// The intent that the refund belongs to.
         intent: IntentId,
         /// The refund. It may have changed since.
         made: MadeRefund,
     },
     /// A dispute, of a charge of this system or of another one.
     Dispute(Dispute),
-    /// Something else.
+    /// A subject that this system does not handle.
     Other,
 }
 
-/// A report.
+/// A report that Stripe sends to the webhook of this system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StripeEvent {
-    /// Stripe's name of it, which is the same for each repeat.
+    /// Stripe's name of the report, the same for each repeat.
     pub id: String,
-    /// What has happened: `payment_intent.succeeded`.
+    /// The type of the report, for example `payment_intent.succeeded`.
     pub kind: String,
-    /// What it is about.
+    /// The subject of the report.
     pub reported: Reported,
     /// The part of it from which [`StripeEvent::read`] reads the same again, as JSON.
     pub detail: String,

@@ -26,7 +26,7 @@ const VARIABLE: &str = "PAYMENT_GATEWAY_";
 /// Options that only make sense on a command line.
 const COMMAND_LINE_ONLY: [&str; 4] = ["config", "check-config", "help", "version"];
 
-/// Where a value comes from.
+/// The origin of an option's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// The file that `--config` names.
@@ -53,7 +53,7 @@ pub enum SettingsError {
     /// The file cannot be read.
     #[error("{}: {why}", path.display())]
     Io {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// The error of the operating system.
         why: io::Error,
@@ -61,17 +61,17 @@ pub enum SettingsError {
     /// The file is not TOML.
     #[error("{}: {why}", path.display())]
     Syntax {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The parser's message, with line and column.
         why: String,
     },
     /// The file has an option that does not exist there.
     #[error("{}: there is no option {name}. {}", path.display(), advice)]
     Unknown {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The name, with its table.
+        /// The name of the option, with its table.
         name: String,
         /// Where it belongs, or how to see what exists.
         advice: String,
@@ -79,17 +79,17 @@ pub enum SettingsError {
     /// An option of the file has a value that is no text, number or boolean.
     #[error("{}: {name} needs a text, a number, true or false", path.display())]
     Shape {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The name.
+        /// The name of the option.
         name: String,
     },
     /// An option without a value is neither on nor off.
     #[error("{origin}: {name} is either true or false")]
     NoBoolean {
-        /// Where the value comes from.
+        /// The origin of the value.
         origin: Source,
-        /// The name.
+        /// The name of the option.
         name: String,
     },
 }

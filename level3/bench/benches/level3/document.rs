@@ -14,15 +14,15 @@ use crate::{Measured, curves, price, promises};
 
 type Failed = Box<dyn std::error::Error>;
 
-/// What a report consists of.
+/// The generated part of the report.
 pub struct Document {
-    /// What stands between the marks.
+    /// The text between the marks of the report.
     pub text: String,
     /// The pictures that it shows: file names and SVG.
     pub pictures: Vec<(&'static str, String)>,
 }
 
-/// The words for what was measured.
+/// Writes the report on what was measured.
 pub fn write(measured: &Measured) -> Result<Document, Failed> {
     let mut text = format!(
         "## What it costs\n\n\
@@ -40,11 +40,11 @@ pub fn write(measured: &Measured) -> Result<Document, Failed> {
         "\n### What a payment pays for\n\n\
          A payment that survives its client and its process has a task of its own, a store that knows its\n\
          key, and a journal that knows of every effect before it is tried; each call has a breaker, a time\n\
-         limit and a retry around it, which look at the clock. What that comes to:\n\n{}\n\
-         The memory of a payment in flight is mostly the futures of its task, of the step it is at and of\n\
-         the client who waits, with a timer in each, and the journal's records.\n\
-         `cargo run --release -p level3-harness --example in_flight` tells the bytes on the heap, with the journal\n\
-         in memory and without.\n",
+         limit and a retry around it, which read the clock. The shares of these parts:\n\n{}\n\
+         The memory of a payment in flight is mostly three futures with a timer in each, those of its task, of its\n\
+         current step and of the waiting client, and the journal's records.\n\
+         `cargo run --release -p level3-harness --example in_flight` prints the bytes on the heap, with the journal\n\
+         in memory and without it.\n",
         price::table(measured)
     ));
     text.push_str(&format!(
@@ -177,8 +177,8 @@ fn goals(measured: &Measured) -> String {
     format!(
         "{}\nBelow 1 the goal is reached. Reading tokio's clock once takes {} here. A breaker's call and an\n\
          admission read it twice, under their locks; a retry reads it once. Payments that are durable before\n\
-         they are answered have a report of their own, since they depend on the disk. Grading is told in real\n\
-         time: others on the machine make it longer.\n",
+         they are answered have a report of their own, since they depend on the disk. The times of grading\n\
+         are real time: other work on the machine makes them longer.\n",
         table.text(),
         time(measured, CLOCK)
     )

@@ -147,11 +147,11 @@ pub fn table(measured: &Measured) -> String {
         let nanos = report::nanos(outcome.nanos(name).median);
         table.row(&[what.to_owned(), nanos, report::ratio(share)]);
     }
-    // The saga's case has a task of its own, which a payment has not.
+    // The saga's case spawns a task of its own, which a payment does not: its cost is subtracted from the parts.
     let rest = 1.0 - parts + outcome.ratio(TASK, PAYMENT).median;
     table.row(&[
         "the rest: checking the request, names and keys, events, rows, the outbox, memory for all of it; \
-         less a task that the second row has and a payment has not"
+         the second row counts one task that a payment does not spawn, so its cost is added here"
             .to_owned(),
         String::new(),
         format!("{rest:.2}"),

@@ -155,7 +155,7 @@ pub enum Record {
     StepDone {
         /// The name of the step.
         step: StepName,
-        /// The state after it.
+        /// The state that the step or its undo returned.
         state: Payload,
     },
     /// The step has failed. The saga continues or is undone.
@@ -181,7 +181,7 @@ pub enum Record {
     UndoDone {
         /// The name of the step.
         step: StepName,
-        /// The state after it.
+        /// The state that the step or its undo returned.
         state: Payload,
     },
     /// The step could not be undone, and is not tried again until a redrive asks for it.

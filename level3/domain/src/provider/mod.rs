@@ -89,13 +89,13 @@ pub trait Receipts: Send + Sync {
 /// Everything that a payment needs. Cheap to clone.
 #[derive(Clone)]
 pub struct Providers {
-    /// Charges and refunds.
+    /// Charges and refunds cards.
     pub payments: Arc<dyn PaymentProvider>,
-    /// Scores.
+    /// Scores a payment by its risk of fraud.
     pub fraud: Arc<dyn FraudCheck>,
-    /// Records.
+    /// Records payments as rows.
     pub ledger: Arc<dyn Ledger>,
-    /// Sends mail.
+    /// Sends receipts by mail.
     pub receipts: Arc<dyn Receipts>,
 }
 

@@ -10,13 +10,13 @@ use crate::money::Money;
 /// The purpose of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Operation {
-    /// [`PaymentProvider::create_intent`](super::PaymentProvider::create_intent).
+    /// A call of [`create_intent`](super::PaymentProvider::create_intent).
     CreateIntent,
-    /// [`PaymentProvider::confirm`](super::PaymentProvider::confirm).
+    /// A call of [`confirm`](super::PaymentProvider::confirm).
     Confirm,
-    /// [`PaymentProvider::cancel`](super::PaymentProvider::cancel).
+    /// A call of [`cancel`](super::PaymentProvider::cancel).
     Cancel,
-    /// [`PaymentProvider::refund`](super::PaymentProvider::refund).
+    /// A call of [`refund`](super::PaymentProvider::refund).
     Refund,
 }
 
@@ -100,9 +100,9 @@ pub enum IntentStatus {
     RequiresConfirmation,
     /// The customer has to do something, such as 3-D Secure. Not paid.
     RequiresAction,
-    /// Under way. Not paid yet.
+    /// The charge is under way. Not paid yet.
     Processing,
-    /// Charged.
+    /// The card is charged.
     Succeeded,
     /// Ended without a charge.
     Canceled,
@@ -200,7 +200,7 @@ pub struct NewRow {
 /// The status of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RowStatus {
-    /// Paid.
+    /// The payment is paid.
     Completed,
     /// Voided: the payment was undone.
     Voided,
@@ -235,7 +235,7 @@ pub struct Receipt {
 /// An entry of the ledger's outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingReceipt {
-    /// The payment it belongs to.
+    /// The payment that the receipt is about.
     pub payment: PaymentId,
     /// The receipt to send.
     pub receipt: Receipt,

@@ -1,6 +1,6 @@
 //! The figures in real time within the report: they differ between machines, and are not compared.
 
-/// Around the figures.
+/// The lines before and after the figures.
 const MARKS: [&str; 2] =
     ["<!-- real time: differs between machines, not checked -->", "<!-- end of real time -->"];
 

@@ -43,7 +43,7 @@ pub struct KeyFile {
     pub limits: Vec<LimitEntry>,
 }
 
-/// A key.
+/// An API key of a merchant.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyEntry {
@@ -63,7 +63,7 @@ pub enum FileError {
     /// The file cannot be read or written.
     #[error("{}: {why}", path.display())]
     Io {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// The error of the operating system.
         why: io::Error,
@@ -71,15 +71,15 @@ pub enum FileError {
     /// The file is not TOML, or has other entries.
     #[error("{}: {why}", path.display())]
     Syntax {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The parser's message, with line and column.
         why: String,
     },
     /// Two entries have one name.
     #[error("{}: the key {id} is there twice", path.display())]
     Twice {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// The name.
         id: KeyId,
@@ -87,7 +87,7 @@ pub enum FileError {
     /// A merchant has two limits.
     #[error("{}: the merchant {merchant} has two limits", path.display())]
     TwoLimits {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// The merchant.
         merchant: MerchantId,

@@ -9,7 +9,7 @@ use crate::filed::payment_of;
 /// The state of a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Under way.
+    /// The payment is under way.
     Processing,
     /// Charged once, and recorded. Final.
     Paid,
@@ -17,7 +17,7 @@ pub enum State {
     Declined,
     /// Failed, and not charged. A repeat with the same key may try again.
     Failed,
-    /// Being undone.
+    /// The steps of the payment are being undone.
     Compensating,
     /// A step could not be undone; it waits for an operator.
     Parked,

@@ -17,7 +17,7 @@ use crate::time;
 #[derive(Debug)]
 pub(crate) struct Found {
     name: String,
-    /// At least one.
+    /// The runs, oldest first. There is at least one.
     runs: Vec<Run>,
     transaction: Option<String>,
     intent: Option<String>,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use level3_domain::refund::RefundId;
 use tokio::sync::watch;
 
-/// What this process works on.
+/// The refunds that this process works on.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Flights(Arc<Mutex<Flying>>);
 
@@ -19,9 +19,9 @@ struct Flying {
 
 /// The answer to a task that wants to work on a refund.
 pub(super) enum Place {
-    /// It is the only one, until it drops this.
+    /// The task is the only one that works on the refund, until it drops this.
     Started(Flight),
-    /// Another task works on it.
+    /// Another task works on the refund.
     Joined(Ended),
 }
 

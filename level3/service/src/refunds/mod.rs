@@ -48,12 +48,12 @@ const READ: usize = 1000;
 /// How often the store is asked for refunds without an outcome.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// What a request for a refund gets.
+/// The outcome of a request for a refund.
 #[derive(Debug)]
 pub(crate) enum Asked {
-    /// It is recorded; the row as it is now, and whether it was recorded before.
+    /// The refund is recorded: its row now, and whether it was recorded before.
     Recorded { row: RefundRow, before: bool },
-    /// It is not recorded.
+    /// The refund is refused and not recorded.
     Refused(RefundRefusal),
     /// The store has not answered in time. A repeat finds out.
     Unknown,

@@ -36,15 +36,15 @@ pub struct EndpointFile {
     pub endpoints: Vec<EndpointEntry>,
 }
 
-/// An endpoint.
+/// A merchant's endpoint for notifications.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EndpointEntry {
-    /// Its name.
+    /// The name of the endpoint, unique in the file.
     pub id: KeyId,
     /// The merchant whose events it gets.
     pub merchant: MerchantId,
-    /// Where they go.
+    /// The address that the notifications are sent to.
     #[serde(deserialize_with = "parsed")]
     pub url: HookUrl,
     /// Each signs every notification. At least one.
@@ -73,7 +73,7 @@ pub enum EndpointFileError {
     /// The file cannot be read or written.
     #[error("{}: {why}", path.display())]
     Io {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// The error of the operating system.
         why: io::Error,
@@ -81,15 +81,15 @@ pub enum EndpointFileError {
     /// The file is not TOML, or has other entries.
     #[error("{}: {why}", path.display())]
     Syntax {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What is wrong. Without the line, which may hold a secret.
+        /// The parser's message, without the line, which may hold a secret.
         why: String,
     },
     /// Two entries have one name.
     #[error("{}: the endpoint {id} is there twice", path.display())]
     Twice {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// The name.
         id: KeyId,

@@ -18,7 +18,7 @@ use crate::time;
 /// Declares the types with their names.
 macro_rules! types {
     ($($(#[$doc:meta])* $event:ident = $name:literal;)*) => {
-        /// What has happened.
+        /// The type of an event that merchants are notified of.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
         pub enum EventType {
             $($(#[$doc])* #[serde(rename = $name)] $event,)*
