@@ -136,6 +136,26 @@ fn one_process_without_a_jail_is_said_so() {
     assert!(shown(&report).contains("without a jail"));
 }
 
+/// The front page shows the scoreboard of the references, shortened by lines of `...`.
+#[test]
+fn the_front_page_shows_what_a_run_prints() {
+    let entries = select(&[]).expect("every level");
+    let levels = entries.iter().map(|entry| (entry.level.name.to_owned(), ready()));
+    let built = Built { levels: levels.collect(), took: Duration::ZERO };
+    let verdicts = entries.iter().map(|entry| (entry.criterion.id, verdict(None)));
+    let report = Report::new(&entries, &built, verdicts.collect(), Duration::ZERO, seed());
+    let shown = shown(&report);
+    let page = include_str!("../../../README.md");
+    let begin = page.find("level1 — ").expect("README.md shows the scoreboard");
+    let excerpt = page[begin..].split("```").next().unwrap_or_default();
+    let mut rest = shown.as_str();
+    for part in excerpt.split("...\n") {
+        let at = rest.find(part);
+        assert!(at.is_some(), "README.md has\n{part}\nThe scoreboard is\n{shown}");
+        rest = &rest[at.unwrap_or_default() + part.len()..];
+    }
+}
+
 /// The fields that grader/README.md promises.
 #[test]
 fn json_has_the_documented_fields() {
