@@ -34,7 +34,7 @@ use crate::source::DashboardSource;
 pub struct Winner {
     /// The index of the replica in the caller's list, from 0.
     pub replica: usize,
-    /// The data.
+    /// The data that the replica returned.
     pub data: SectionData,
 }
 

@@ -80,7 +80,7 @@ pub enum Answer {
     Live(Dashboard),
     /// The last page that could be loaded, because the sources failed.
     Cached {
-        /// The page.
+        /// The page that was loaded last.
         dashboard: Dashboard,
         /// How long ago it was loaded.
         age: Duration,

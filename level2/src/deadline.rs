@@ -36,7 +36,7 @@ pub enum DeadlineError {
     /// The limit passed first.
     #[error("the dashboard was not there after {} ms", limit.as_millis())]
     Elapsed {
-        /// The limit.
+        /// The limit of the load.
         limit: Duration,
     },
     /// A source failed within the limit.

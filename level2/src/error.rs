@@ -113,7 +113,7 @@ impl SectionFailure {
 pub struct SectionError {
     /// The section without data.
     pub section: Section,
-    /// The cause.
+    /// Why the section has no data.
     #[source]
     pub failure: SectionFailure,
 }

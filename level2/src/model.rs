@@ -298,7 +298,7 @@ pub struct Dashboard {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
-    /// The page.
+    /// The loaded page.
     pub dashboard: Dashboard,
     /// From the first poll of the load to its result, on tokio's clock.
     pub took: Duration,

@@ -19,7 +19,7 @@ use crate::http::{Answered, SetupError, cause, checked};
 pub struct HookUrl(Url);
 
 impl HookUrl {
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()

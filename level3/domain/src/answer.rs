@@ -127,7 +127,7 @@ pub enum PayError {
     /// The breaker of a service is open. Another try may succeed after `retry_after`.
     #[error("{dependency} is down, try again in {} ms", retry_after.as_millis())]
     Unavailable {
-        /// The payment.
+        /// The dependency whose breaker is open.
         dependency: Dependency,
         /// The time after which a call may be admitted again.
         retry_after: Duration,

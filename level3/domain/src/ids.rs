@@ -113,7 +113,7 @@ macro_rules! text {
     };
     (@show $name:ident) => {
         impl $name {
-            /// The text.
+            /// Returns the text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -250,13 +250,13 @@ impl PaymentId {
         Self(text.into())
     }
 
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The text, shared.
+    /// Returns the text as a shared string, without a copy.
     #[must_use]
     pub fn to_arc(&self) -> Arc<str> {
         Arc::clone(&self.0)

@@ -164,7 +164,7 @@ impl Money {
         self.minor
     }
 
-    /// The currency.
+    /// Returns the currency.
     #[must_use]
     pub const fn currency(&self) -> Currency {
         self.currency

@@ -44,7 +44,7 @@ impl RefundId {
         Self(text.into())
     }
 
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -90,7 +90,7 @@ impl fmt::Display for RefundId {
 /// [`refunds_of`](PartRefunds::refunds_of) has shown that the failed request had no effect.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RefundKey {
-    /// The refund.
+    /// The refund that the key belongs to.
     pub refund: RefundId,
     /// The number of stored answers that reported no effect.
     pub generation: u32,

@@ -64,7 +64,7 @@ pub struct Parts {
     /// The gateway. Its journal must be a [`FiledJournal`](crate::FiledJournal) of `store`, so that
     /// payments can be listed, and its observer must pass events on to `metrics`.
     pub gateway: Gateway,
-    /// The store.
+    /// The store with the sagas, the ledger and the outbox.
     pub store: Arc<dyn Store>,
     /// The payment provider, for the readiness check.
     pub provider: Arc<dyn PaymentProvider>,
@@ -76,7 +76,7 @@ pub struct Parts {
     pub endpoints: Endpoints,
     /// Takes reports of the provider.
     pub reports: Reports,
-    /// The figures.
+    /// The figures that `/metrics` shows.
     pub metrics: Metrics,
     /// The keys of the merchants.
     pub keys: Keyring,

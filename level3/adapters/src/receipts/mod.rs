@@ -54,7 +54,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The activity feed of a mail service.
 #[derive(Clone)]
 pub struct Feed {
-    /// The feed.
+    /// The activity feed that shows which mails were sent.
     pub feed: Arc<dyn MailFeed>,
     /// The time after which the feed shows each mail that the service has accepted.
     pub lag: Duration,

@@ -83,11 +83,11 @@ impl fmt::Display for Outcome {
 /// A difference between the provider and the ledger, and its repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The payment.
+    /// The payment that differs.
     pub payment: PaymentId,
     /// The intent, if there is one.
     pub intent: Option<IntentId>,
-    /// The difference.
+    /// How the ledger and the provider differ.
     pub discrepancy: Discrepancy,
     /// The action that the reconciliation took.
     pub outcome: Outcome,

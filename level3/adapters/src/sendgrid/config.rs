@@ -44,7 +44,7 @@ impl fmt::Debug for SendGridKey {
 /// The configuration of the client. [`SendGridConfig::new`] sets the defaults.
 #[derive(Debug, Clone)]
 pub struct SendGridConfig {
-    /// The account.
+    /// The API key of the account.
     pub key: SendGridKey,
     /// The sender of the receipts: an address that SendGrid has verified.
     pub from: Email,

@@ -117,7 +117,7 @@ pub struct Delivery {
 /// The right to make a delivery, until its time is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryTurn {
-    /// The delivery.
+    /// The delivery that is claimed.
     pub delivery: Delivery,
     /// The number of the claim.
     pub claim: u64,

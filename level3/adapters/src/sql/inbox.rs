@@ -62,9 +62,9 @@ pub struct Dispute {
 /// A dispute of a payment of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DisputeRow {
-    /// The dispute.
+    /// The dispute, as the provider reported it last.
     pub dispute: Dispute,
-    /// The payment.
+    /// The payment whose charge is disputed.
     pub payment: PaymentId,
     /// When it changed last, by the clock of the database.
     pub changed_at: UnixMillis,

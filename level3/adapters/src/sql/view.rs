@@ -27,7 +27,7 @@ impl UnixMillis {
 /// A payment with all its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
-    /// The payment.
+    /// The payment that is shown.
     pub payment: PaymentId,
     /// The status of its saga; `None` if the store has no saga of it.
     pub standing: Option<Standing>,
@@ -81,7 +81,7 @@ pub enum LedgerNote {
 pub struct BookedRow {
     /// Its number in the ledger, for [`Store::rows`](super::Store::rows).
     pub number: u64,
-    /// The row.
+    /// The row, as the ledger stores it.
     pub row: Row,
     /// The merchant's order.
     pub order: OrderId,
@@ -103,7 +103,7 @@ pub enum DeadLetter {
     },
     /// A receipt that could not be sent.
     Receipt {
-        /// The payment.
+        /// The payment whose receipt it is.
         payment: PaymentId,
         /// Why the last attempt failed.
         cause: String,
@@ -151,7 +151,7 @@ pub struct LabelQuery {
 /// A saga with a label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Labelled {
-    /// The saga.
+    /// The saga that is listed.
     pub saga: SagaId,
     /// When it was begun, by the clock of the database.
     pub begun_at: UnixMillis,

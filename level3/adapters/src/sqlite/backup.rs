@@ -16,13 +16,13 @@ pub enum BackupError {
     /// There is a file of this name. It was left as it is.
     #[error("{} exists already, and was left as it is. Name another file", path.display())]
     Exists {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
     /// The file cannot be made, or not be made durable.
     #[error("{}: {why}", path.display())]
     File {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// The error of the operating system.
         why: io::Error,

@@ -20,7 +20,7 @@ pub enum AmountError {
     /// The amount has a fraction that Stripe does not charge.
     #[error("{amount} cannot be charged: a multiple of {step} minor units can")]
     TooFine {
-        /// The amount.
+        /// The amount that Stripe cannot take.
         amount: Money,
         /// The number of minor units of which the amount has to be a multiple.
         step: i64,
@@ -28,7 +28,7 @@ pub enum AmountError {
     /// The amount has more digits than Stripe accepts, in Stripe's units.
     #[error("{amount} has more than eight digits in Stripe's units")]
     TooLarge {
-        /// The amount.
+        /// The amount that Stripe cannot take.
         amount: Money,
     },
     /// The number that Stripe sent is not a whole number of minor units.

@@ -65,7 +65,7 @@ impl fmt::Debug for StripeKey {
 /// The configuration of the client. [`StripeConfig::new`] sets the defaults.
 #[derive(Debug, Clone)]
 pub struct StripeConfig {
-    /// The account.
+    /// The secret key of the account.
     pub key: StripeKey,
     /// The URL to which the paths of the API are appended. The default is `https://api.stripe.com`.
     pub base_url: String,

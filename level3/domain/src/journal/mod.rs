@@ -34,13 +34,13 @@ pub type JournalFuture<'a, T> = BoxFuture<'a, Result<T, JournalError>>;
 pub struct SagaId(Arc<str>);
 
 impl SagaId {
-    /// The saga with this name.
+    /// Makes the id of the saga with this name.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self(name.into())
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -47,7 +47,7 @@ impl Operation {
 /// Nothing else raises it: not a time-out, not a lost answer, not a 429.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ProviderKey {
-    /// The payment.
+    /// The payment that the key belongs to.
     pub payment: PaymentId,
     /// What the call does: the purpose of the key.
     pub operation: Operation,
@@ -147,7 +147,7 @@ pub struct Refund {
 /// A question to the fraud check about one payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FraudQuestion {
-    /// The payment.
+    /// The payment that the question is about.
     pub payment: PaymentId,
     /// The merchant's order.
     pub order: OrderId,
@@ -211,7 +211,7 @@ pub enum RowStatus {
 pub struct Row {
     /// The row's name.
     pub transaction: TransactionId,
-    /// The payment.
+    /// The payment that is recorded.
     pub payment: PaymentId,
     /// The amount that the request asks for.
     pub amount: Money,

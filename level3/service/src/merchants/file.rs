@@ -81,7 +81,7 @@ pub enum FileError {
     Twice {
         /// The path of the file.
         path: PathBuf,
-        /// The name.
+        /// The name that two entries have.
         id: KeyId,
     },
     /// A merchant has two limits.
@@ -89,7 +89,7 @@ pub enum FileError {
     TwoLimits {
         /// The path of the file.
         path: PathBuf,
-        /// The merchant.
+        /// The merchant that two entries name.
         merchant: MerchantId,
     },
     /// The operating system has no random bytes for a key.

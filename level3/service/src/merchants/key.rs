@@ -37,7 +37,7 @@ impl MerchantId {
         Self("demo".to_owned())
     }
 
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -137,7 +137,7 @@ impl KeyId {
         Ok(Self(hex(&bytes)))
     }
 
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

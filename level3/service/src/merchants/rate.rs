@@ -35,7 +35,7 @@ impl Default for RateLimit {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitEntry {
-    /// The merchant.
+    /// The merchant that the limit is for.
     pub merchant: super::MerchantId,
     /// Requests per second, in the long run.
     pub per_second: NonZeroU32,

@@ -17,9 +17,9 @@ use crate::watched::Watched;
 /// The merchant of a request, and what its key may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The merchant.
+    /// The merchant that the key belongs to.
     pub merchant: MerchantId,
-    /// The key.
+    /// The name of the key.
     pub key: KeyId,
     scopes: Vec<Scope>,
 }

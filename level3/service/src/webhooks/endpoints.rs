@@ -91,7 +91,7 @@ pub enum EndpointFileError {
     Twice {
         /// The path of the file.
         path: PathBuf,
-        /// The name.
+        /// The name that two entries have.
         id: KeyId,
     },
     /// The operating system has no random bytes for a secret.
