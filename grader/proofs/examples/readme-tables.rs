@@ -1,5 +1,6 @@
 //! `cargo run -q -p grader-proofs --example readme-tables -- --write` writes what the documents take from
-//! the criteria: the contracts and the READMEs' tables of the levels, and the sums in the changelog.
+//! the criteria: the contracts and the READMEs' tables of the levels, new criteria in the steps of the lessons, and
+//! the sums in the changelog.
 //! `--check` says which of them are out of date.
 use std::process::ExitCode;
 

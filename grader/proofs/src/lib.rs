@@ -7,11 +7,13 @@
 pub mod batch;
 pub mod changed;
 pub mod influence;
+pub mod lessons;
 pub mod mutants;
 pub mod planted;
 pub mod program;
 pub mod prose;
 pub mod prove;
+pub mod rename;
 pub mod run;
 pub mod scenes;
 pub mod schemata;

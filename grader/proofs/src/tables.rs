@@ -1,8 +1,11 @@
-//! What documents take from the catalog: contracts, the tables in the levels' READMEs, the changelog's sums.
+//! What documents take from the catalog: contracts, the tables in the levels' READMEs, the criteria that a lesson's
+//! steps name, the changelog's sums.
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use grader::catalog::{Criterion, Exercise, Kind, LEVELS, Level};
+
+use crate::lessons;
 
 /// The line above the generated part.
 pub const BEGIN: &str = "<!-- criteria: begin -->";
@@ -29,6 +32,14 @@ pub fn generated(root: &Path) -> Result<Vec<(PathBuf, String)>, String> {
         documents.extend(contracts.map(|exercise| {
             (folder.join("contract").join(format!("{}.md", exercise.name)), contract(exercise))
         }));
+    }
+    for (level, exercise) in LEVELS.iter().flat_map(|it| it.exercises.iter().map(move |e| (it, e)))
+    {
+        let Some(path) = lessons::of(root, level, exercise) else { continue };
+        let names = exercise.criteria.iter().filter_map(|it| it.id.rsplit('/').next());
+        let names: Vec<&str> = names.collect();
+        let text = lessons::with_all(&read(&path)?, &names).map_err(|what| marks(&path, what))?;
+        documents.push((path, text));
     }
     let path = root.join("CHANGELOG.md");
     let text = replace_sums(&read(&path)?, LEVELS).map_err(|what| marks(&path, what))?;

@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use grader::catalog::LEVELS;
-use grader_proofs::tables;
+use grader_proofs::{lessons, tables};
 
 fn root() -> PathBuf {
     grader::workspace::of_this_run().expect("the workspace")
@@ -52,12 +52,9 @@ fn is_criterion_like(text: &str) -> bool {
 fn a_lesson_names_the_criteria_of_its_exercise() {
     for level in LEVELS {
         for exercise in level.exercises {
-            let lessons = root().join(level.name).join("lessons");
-            let names = [exercise.name.to_owned(), exercise.name.replace('-', "_")];
-            let files = names.iter().map(|name| lessons.join(format!("{name}.md")));
-            let Some(lesson) = files.into_iter().find(|file| file.is_file()) else { continue };
+            let Some(lesson) = lessons::of(&root(), level, exercise) else { continue };
             let text = read(&lesson);
-            let section = text.split("\n## ").find(|section| section.starts_with("What to write"));
+            let section = lessons::steps(&text);
             let section = section.unwrap_or_else(|| panic!("{}: no steps", lesson.display()));
             let named: Vec<&str> = section.split('`').skip(1).step_by(2).collect();
             let criteria = exercise.criteria.iter().filter_map(|c| c.id.rsplit('/').next());

@@ -321,3 +321,19 @@ fn what_a_harness_runs_is_optimised() {
         assert!(is_there, "Cargo.toml has no {section}: the sweep takes twice as long without");
     }
 }
+
+/// Crates that a learner compiles for level 3, with those of its tests.
+const MOST_CRATES_OF_LEVEL_3: usize = 60;
+
+#[test]
+fn a_learners_level_3_stays_small() {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(root()).args(["tree", "--locked", "--package", "level3", "--prefix", "none"]);
+    let output = cargo.args(["--edges", "normal,build,dev"]).output().expect("cargo");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let text = String::from_utf8(output.stdout).expect("a list");
+    // A crate that stands a second time is marked `(*)`.
+    let crates: BTreeSet<_> = text.lines().map(|line| line.trim_end_matches(" (*)")).collect();
+    assert!(crates.len() <= MOST_CRATES_OF_LEVEL_3, "{} crates: {crates:#?}", crates.len());
+}
