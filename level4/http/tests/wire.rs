@@ -114,6 +114,65 @@ async fn an_answer_that_takes_too_long_or_is_too_large_is_an_error() {
     }
 }
 
+#[tokio::test]
+async fn redirects_are_followed_and_a_circle_of_them_is_an_error() {
+    let (rates, url) = server(ResponseTemplate::new(200).set_body_string("7"), 1).await;
+    let moved = ResponseTemplate::new(302).insert_header("Location", url.as_str());
+    let (_moved, old_url) = server(moved, 1).await;
+    let client = client(Limits::default());
+    let answer = client.get(&old_url, Caching::Use).await.expect("an answer");
+    assert_eq!(&answer.value.body[..], b"7");
+    rates.verify().await;
+
+    let circle = ResponseTemplate::new(302).insert_header("Location", "/rates");
+    let (_circle, url) = server(circle, 11).await;
+    let answer = client.get(&url, Caching::Use).await;
+    let Err(HttpError::Transport(TransportError::Connect(why))) = &answer else {
+        panic!("an error of the connection: {answer:?}");
+    };
+    assert!(why.contains("redirect"), "{why}");
+}
+
+#[tokio::test]
+async fn a_server_that_trickles_does_not_extend_the_limit() {
+    let (listener, url) = listener().await;
+    let client = client(Limits { total: Duration::from_millis(500), ..Limits::default() });
+    let answer = client.get(&url, Caching::Use);
+    let trickles = async {
+        let mut stream = request(&listener).await;
+        let head = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n").await;
+        head.expect("it is open");
+        // Until the client has gone: each byte comes well within the limit.
+        while stream.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let (answer, ()) = futures::join!(answer, trickles);
+    assert_eq!(answer, Err(HttpError::Transport(TransportError::Timeout)));
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_twice_is_for_its_own_request_only() {
+    let (listener, url) = listener().await;
+    let other = format!("{url}other");
+    let client = client(Limits::default());
+    let asks = async {
+        let first = client.get(&url, Caching::Use).await.expect("an answer");
+        let second = client.get(&other, Caching::Use).await.expect("an answer");
+        (first.value.body, second.value.body)
+    };
+    let answers = async {
+        let mut stream = request(&listener).await;
+        let once = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1";
+        stream.write_all(format!("{once}{once}").as_bytes()).await.expect("it is open");
+        // What came unasked is no answer: the client leaves that connection.
+        let mut next = request(&listener).await;
+        next.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2").await.expect("it is open");
+    };
+    let ((first, second), ()) = futures::join!(asks, answers);
+    assert_eq!((&first[..], &second[..]), (&b"1"[..], &b"2"[..]));
+}
+
 /// A server without HTTP: what happens on its first connection is up to the test.
 async fn listener() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -64,6 +64,19 @@ fn a_file_outlives_its_store_and_texts_grow_old_meanwhile() {
 }
 
 #[test]
+fn the_age_of_a_text_is_its_distance_to_a_clock_that_was_set_back() {
+    let (_folder, file) = file();
+    let clock = Clock::default();
+    clock.set(1_000_000);
+    let store = clock.open(&file, DEFAULT_BYTES);
+    store.write("a", "1").expect("room");
+    for (now, age) in [(400_000, 600_000), (0, 1_000_000), (1_000_000, 0), (1_000_250, 250)] {
+        clock.set(now);
+        assert_eq!(store.read("a"), stored("1", age), "at {now}");
+    }
+}
+
+#[test]
 fn a_store_that_is_full_refuses_and_keeps_what_it_has() {
     let (_folder, file) = file();
     let full = |most| Err(StoreError::Full { most });
