@@ -1,5 +1,6 @@
 //! The commands that only read the store.
 
+pub mod audit;
 mod check;
 mod show;
 

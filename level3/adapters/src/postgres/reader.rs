@@ -13,8 +13,8 @@ use super::fault::Fault;
 use super::keeper::identity;
 use super::session::{Reading, schema};
 use super::statements::{COMMIT, Queries, READ, ROLLBACK};
-use super::{check, queries};
-use crate::sql::{Asked, Checked, DeadLetter, Records, Shown, StoreError, limit};
+use super::{audit, check, queries};
+use crate::sql::{Anchor, Asked, Audited, Checked, DeadLetter, Records, Shown, StoreError, limit};
 
 /// A store that is only read: its user may not be allowed to write, or its server is a standby.
 pub struct PostgresReader {
@@ -90,6 +90,23 @@ impl PostgresReader {
     pub async fn check(&self) -> Result<Checked, StoreError> {
         let identity = self.identity.clone();
         self.ask(|from| check::check(from.client, identity).boxed()).await
+    }
+
+    /// Verifies the audit trail from its beginning, compares it with these anchors, and compares the
+    /// rows and refunds with it. Takes time in proportion to the trail; other processes go on writing
+    /// meanwhile. Returns `None` for a store of a version that had no trail.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], if the connection fails or the tables cannot be read.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future stops the verification.
+    pub async fn audit(&self, anchors: Vec<Anchor>) -> Result<Option<Audited>, StoreError> {
+        let identity = self.identity.clone();
+        self.ask(|from| async move { audit::verify(from.client, &identity, anchors).await }.boxed())
+            .await
     }
 
     /// Runs queries within one transaction, so that they all see the same state of the store.

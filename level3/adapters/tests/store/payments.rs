@@ -24,6 +24,7 @@ use level3_harness::request;
 use level3_sim::{Dice, Latencies, RandomFaults, Rates, World};
 use tokio::time::{sleep, timeout};
 
+use crate::audit::whole;
 use crate::backend::{SHORT, leased, real};
 use crate::model::seed;
 
@@ -199,6 +200,7 @@ pub async fn books_balance(place: Place) {
     let counts = counts(&store).await;
     assert_eq!((counts.open, counts.parked), (0, 0));
     assert_eq!(counts.completed, u64::try_from(rows.len()).unwrap());
+    whole(&place).await;
 
     // Another process gives the same answers and calls no service.
     drop(gateways);
@@ -270,6 +272,7 @@ pub fn crashes_lose_nothing(place: Place) {
         let counts = counts(&store).await;
         assert_eq!((counts.open, counts.parked), (0, 0));
         assert_eq!(recovered.finished + recovered.undone, left);
+        whole(&place).await;
     });
 }
 
@@ -298,5 +301,6 @@ pub fn two_recover_at_once(place: Place) {
         }
         assert_eq!((one.drain(PATIENCE).await, other.drain(PATIENCE).await), (0, 0));
         shop.audit(&first).await;
+        whole(&place).await;
     });
 }

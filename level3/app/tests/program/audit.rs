@@ -1,0 +1,49 @@
+//! The audit trail by the commands, after payments, and after a change of the store by hand.
+
+use std::fs;
+
+use rusqlite::Connection;
+
+use crate::process::{Place, run};
+
+#[test]
+fn a_broken_link_is_named() {
+    let place = Place::sqlite();
+    assert_eq!(run(place.program("--payments 9 --failure-rate 0")).code, Some(0));
+    let head = run(place.program("audit head"));
+    assert_eq!(head.code, Some(0), "{head:#?}");
+    let anchors = place.folder().join("anchors");
+    fs::write(&anchors, format!("# the first day\n{}", head.stdout)).unwrap();
+    assert_eq!(run(place.program("--payments 9 --failure-rate 0")).code, Some(0));
+    let verify = || run(place.program("audit verify --anchors anchors --json"));
+    let whole = verify();
+    assert_eq!(whole.code, Some(0), "{whole:#?}");
+    let whole = whole.json();
+    assert!(whole["anchors"] == 1 && whole["entries"].as_u64() > Some(36), "{whole:#}");
+
+    let db = Connection::open(place.url.strip_prefix("sqlite:").unwrap()).unwrap();
+    let refused = db.execute("UPDATE audit SET at = 1 WHERE seq = 5", ()).unwrap_err();
+    assert!(refused.to_string().contains("append-only"), "{refused}");
+    db.execute_batch("DROP TRIGGER audit_keeps_entries; UPDATE audit SET at = 1 WHERE seq = 5")
+        .unwrap();
+    drop(db);
+    let broken = run(place.program("audit verify"));
+    assert_eq!(broken.code, Some(1), "{broken:#?}");
+    assert!(broken.stdout.contains("entry 5: its hash is not that"), "{broken:#?}");
+    assert_eq!(verify().json()["broken"]["entry"], 5);
+    // No anchor is printed for what is broken.
+    let head = run(place.program("audit head"));
+    assert!(head.code == Some(1) && head.stdout.is_empty(), "{head:#?}");
+}
+
+#[test]
+fn anchors_that_cannot_be_read_are_named() {
+    let place = Place::sqlite();
+    run(place.program("--payments 1 --failure-rate 0"));
+    let missing = run(place.program("audit verify --anchors nowhere"));
+    assert_eq!(missing.code, Some(2), "{missing:#?}");
+    fs::write(place.folder().join("anchors"), "17 not-a-hash\n").unwrap();
+    let wrong = run(place.program("audit verify --anchors anchors"));
+    assert_eq!(wrong.code, Some(2), "{wrong:#?}");
+    assert!(wrong.stderr.contains("line 1"), "{wrong:#?}");
+}
