@@ -56,6 +56,8 @@ pub enum Command {
     /// Verify the audit trail, or print its end
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Add up the double-entry postings of all payments and refunds, and compare them with the rows
+    TrialBalance,
     /// Copy the store into a new file, while other processes go on
     Backup {
         /// The file. It must not exist

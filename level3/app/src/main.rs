@@ -198,6 +198,7 @@ async fn run(cli: &Cli) -> Result<Outcome, ProgramError> {
                 reading::audit::verify(&cli.services, anchors.as_deref()).await
             }
             Some(Command::Audit(AuditCommand::Head)) => reading::audit::head(&cli.services).await,
+            Some(Command::TrialBalance) => reading::trial::balance(&cli.services).await,
             Some(Command::Backup { file }) => backup::back_up(&cli.services, file).await,
             Some(Command::Recover) => recover(&cli.services, false).await,
             Some(Command::Redrive) => recover(&cli.services, true).await,

@@ -81,11 +81,12 @@ pub enum ProgramError {
     /// The files of the simulated services, at the end of a run.
     #[error("the files of the simulated services cannot be read: {0}. The books were not checked")]
     Services(io::Error),
-    /// A store of a version that had no audit trail.
+    /// A store of a version that lacked a part.
     #[error(
-        "{place} has no audit trail yet: an earlier version of the program has written it. The trail          begins when this version opens the store to write, with payment-gateway recover for instance"
+        "{place} does not have {what} yet: an earlier version of the program has written it. This version \
+         adds that when it opens the store to write, with payment-gateway recover for instance"
     )]
-    NoTrail { place: String },
+    Earlier { place: String, what: &'static str },
     /// A file with anchors that cannot be read.
     #[error("the anchors of {} cannot be read: {why}", path.display())]
     Anchors { path: PathBuf, why: String },
@@ -190,7 +191,7 @@ impl ProgramError {
             | Self::ReportSecrets { .. }
             | Self::Settings(_)
             | Self::NotAFile { .. }
-            | Self::NoTrail { .. }
+            | Self::Earlier { .. }
             | Self::Anchors { .. }
             | Self::Backup(BackupError::Exists { .. })
             | Self::Certificate(_)

@@ -3,6 +3,7 @@
 pub mod audit;
 mod check;
 mod show;
+pub mod trial;
 
 use serde_json::Value;
 

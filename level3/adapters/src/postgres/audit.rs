@@ -15,6 +15,7 @@ use tokio_postgres::types::ToSql;
 
 use super::check::each;
 use super::fault::Fault;
+use super::postings;
 use super::session::Session;
 use super::statements::{
     AUDIT_HEAD, AUDITED_REFUNDS, AUDITED_ROWS, EVERY_AUDIT, HAS_AUDIT, MISSING_ROWS,
@@ -41,7 +42,7 @@ impl Trail {
     }
 }
 
-/// Writes the entries of these changes, at the end of the transaction.
+/// Writes the postings and the entries of these changes, at the end of the transaction.
 pub(super) async fn write(
     session: &Session,
     instance: i32,
@@ -51,6 +52,7 @@ pub(super) async fn write(
         return Ok(());
     }
     let Session { client, statements, .. } = session;
+    postings::post(session, &changes).await?;
     let mut head = audit_head(&client.query_one(&statements.audit_head, &[]).await?)?;
     let (mut numbers, mut times, mut instances) = (Vec::new(), Vec::new(), Vec::new());
     let (mut subjects, mut bodies, mut hashes) = (Vec::new(), Vec::new(), Vec::new());

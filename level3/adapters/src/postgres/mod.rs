@@ -47,6 +47,7 @@ mod journal;
 mod keeper;
 mod ledger;
 mod password;
+mod postings;
 mod queries;
 mod reader;
 mod refunds;

@@ -6,13 +6,14 @@ use rusqlite::{Connection, params};
 
 use super::check::each;
 use super::fault::Fault;
+use super::postings;
 use super::statements::{
     AUDIT_HEAD, AUDITED_REFUNDS, AUDITED_ROWS, EVERY_AUDIT, HAS_AUDIT, MISSING_ROWS, MOVE_HEAD,
     NEW_AUDIT,
 };
 use crate::sql::{Anchor, Audited, Auditor, Change, Head, Link, audit_head};
 
-/// Writes an entry, within the transaction of the change.
+/// Writes an entry and, for a change that moves money, its posting, within the transaction of the change.
 pub(super) fn note(db: &Connection, me: i64, subject: &str, change: &Change) -> Result<(), Fault> {
     let mut head = head(db)?;
     let Link { seq, at, instance, subject, body, hash } =
@@ -20,7 +21,7 @@ pub(super) fn note(db: &Connection, me: i64, subject: &str, change: &Change) -> 
     let hash = hash.to_string();
     db.prepare_cached(NEW_AUDIT)?.execute(params![seq, at, instance, subject, body, hash])?;
     db.prepare_cached(MOVE_HEAD)?.execute(params![seq, hash])?;
-    Ok(())
+    postings::post(db, &subject, change)
 }
 
 fn head(db: &Connection) -> Result<Head, Fault> {

@@ -20,6 +20,7 @@ mod file;
 mod inbox;
 mod journal;
 mod ledger;
+mod postings;
 mod presence;
 mod queries;
 mod raw;

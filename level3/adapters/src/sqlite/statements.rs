@@ -1,7 +1,7 @@
 //! The statements for SQLite.
 
 /// The schema, one text for each version.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9];
 
 /// `sagas.number` and `payments.number` count up, so that entries of the same group lie on the same
 /// pages. The names are hashes: with them as keys of `journal` and `outbox`, each of 64 payments in
@@ -178,6 +178,36 @@ const V8: &str = "
     ) STRICT;
     INSERT INTO audit_head SELECT 0, '', (SELECT coalesce(max(number), 0) FROM payments),
         (SELECT coalesce(max(number), 0) FROM refunds);
+";
+
+/// Adds the postings, with those of payments and refunds of before. Postings that would cancel out are
+/// left out: those of voided rows and failed refunds.
+const V9: &str = "
+    CREATE TABLE postings (
+        payment     TEXT NOT NULL,
+        refund      TEXT NOT NULL,
+        reason      TEXT NOT NULL,
+        account     TEXT NOT NULL
+            CHECK (account IN ('provider', 'merchants', 'refunds in transit')),
+        currency    TEXT NOT NULL,
+        minor       INTEGER NOT NULL CHECK (minor <> 0),
+        at          INTEGER NOT NULL,
+        PRIMARY KEY (payment, refund, reason, account)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO postings (payment, refund, reason, account, currency, minor, at)
+        SELECT payment, '', 'paid', account, currency, sign * minor, CAST(unixepoch('subsec') * 1000 AS INTEGER)
+        FROM payments, (SELECT 'provider' AS account, 1 AS sign UNION ALL SELECT 'merchants', -1) AS side
+        WHERE status = 'completed';
+    INSERT INTO postings (payment, refund, reason, account, currency, minor, at)
+        SELECT p.payment, r.name, 'refund begun', account, p.currency, sign * r.minor, CAST(unixepoch('subsec') * 1000 AS INTEGER)
+        FROM refunds r JOIN payments p ON p.number = r.payment,
+            (SELECT 'merchants' AS account, 1 AS sign UNION ALL SELECT 'refunds in transit', -1) AS side
+        WHERE r.state <> 'failed';
+    INSERT INTO postings (payment, refund, reason, account, currency, minor, at)
+        SELECT p.payment, r.name, 'refund succeeded', account, p.currency, sign * r.minor, CAST(unixepoch('subsec') * 1000 AS INTEGER)
+        FROM refunds r JOIN payments p ON p.number = r.payment,
+            (SELECT 'refunds in transit' AS account, 1 AS sign UNION ALL SELECT 'provider', -1) AS side
+        WHERE r.state = 'succeeded';
 ";
 
 pub(super) const IDENTITY: &str = "SELECT identity FROM store";
@@ -449,6 +479,22 @@ pub(super) const NEW_AUDIT: &str = "
     INSERT INTO audit (seq, at, instance, subject, body, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 pub(super) const MOVE_HEAD: &str = "UPDATE audit_head SET entries = ?1, hash = ?2";
 
+/// A line for each of the two accounts. What is posted already stays as it is: a row that was lost and
+/// is written again is not posted twice. A payment that was voided before it had a row has no amount.
+pub(super) const POST_PAYMENT: &str = "
+    INSERT INTO postings (payment, refund, reason, account, currency, minor, at)
+    SELECT payment, '', ?2, account, currency, sign * minor,
+        CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    FROM payments, (SELECT ?3 AS account, 1 AS sign UNION ALL SELECT ?4, -1) AS side
+    WHERE payment = ?1 AND minor IS NOT NULL ON CONFLICT DO NOTHING";
+pub(super) const POST_REFUND: &str = "
+    INSERT INTO postings (payment, refund, reason, account, currency, minor, at)
+    SELECT p.payment, r.name, ?2, account, p.currency, sign * r.minor,
+        CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    FROM refunds r JOIN payments p ON p.number = r.payment,
+        (SELECT ?3 AS account, 1 AS sign UNION ALL SELECT ?4, -1) AS side
+    WHERE r.name = ?1 ON CONFLICT DO NOTHING";
+
 /// The statements that use every table and every column.
 pub(super) const WRITES: &[&str] = &[
     OPEN,
@@ -480,6 +526,8 @@ pub(super) const WRITES: &[&str] = &[
     NEW_AUDIT,
     MOVE_HEAD,
     AUDIT_HEAD,
+    POST_PAYMENT,
+    POST_REFUND,
     END_INSTANCE,
 ];
 
@@ -522,3 +570,33 @@ pub(super) const MISSING_ROWS: &str = r#"
     WHERE body LIKE '{"change":"row_saved",%' AND subject NOT IN (SELECT payment FROM payments)
     UNION ALL SELECT subject FROM audit
     WHERE body LIKE '{"change":"refund_begun",%' AND subject NOT IN (SELECT name FROM refunds)"#;
+
+pub(super) const HAS_POSTINGS: &str = "SELECT 1 FROM sqlite_schema WHERE name = 'postings'";
+pub(super) const ACCOUNTS: &str = "
+    SELECT account, currency, sum(CASE WHEN minor > 0 THEN minor ELSE 0 END),
+        sum(CASE WHEN minor < 0 THEN -minor ELSE 0 END)
+    FROM postings GROUP BY account, currency ORDER BY currency, account";
+pub(super) const UNBALANCED: &str = "
+    SELECT payment, reason, sum(minor) FROM postings
+    GROUP BY payment, refund, reason, currency HAVING sum(minor) <> 0 ORDER BY payment";
+/// What the row of each payment and its refunds say, beside the sums of its postings.
+pub(super) const POSTED: &str = "
+    SELECT p.payment, CASE WHEN p.status = 'completed' THEN p.minor ELSE 0 END,
+        coalesce(r.processing, 0), coalesce(r.succeeded, 0), coalesce(q.provider, 0),
+        coalesce(q.merchants, 0), coalesce(q.transit, 0),
+        (SELECT count(*) FROM postings o WHERE o.payment = p.payment AND o.currency <> p.currency)
+    FROM payments p
+    LEFT JOIN (
+        SELECT payment, sum(CASE WHEN state = 'processing' THEN minor ELSE 0 END) AS processing,
+            sum(CASE WHEN state = 'succeeded' THEN minor ELSE 0 END) AS succeeded
+        FROM refunds GROUP BY payment
+    ) r ON r.payment = p.number
+    LEFT JOIN (
+        SELECT payment, sum(CASE WHEN account = 'provider' THEN minor ELSE 0 END) AS provider,
+            sum(CASE WHEN account = 'merchants' THEN minor ELSE 0 END) AS merchants,
+            sum(CASE WHEN account = 'refunds in transit' THEN minor ELSE 0 END) AS transit
+        FROM postings GROUP BY payment
+    ) q ON q.payment = p.payment ORDER BY p.number";
+pub(super) const ORPHANS: &str = "
+    SELECT DISTINCT payment FROM postings q
+    WHERE NOT EXISTS (SELECT 1 FROM payments WHERE payment = q.payment) ORDER BY payment";

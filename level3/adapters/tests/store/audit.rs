@@ -38,7 +38,7 @@ pub async fn whole(place: &Place) -> Audited {
 }
 
 /// Runs statements as an administrator does. Returns whether the database has taken them.
-async fn administrator(place: &Place, statements: &str) -> Result<(), String> {
+pub async fn administrator(place: &Place, statements: &str) -> Result<(), String> {
     match place {
         Place::File(path) => {
             let db = rusqlite::Connection::open(path).unwrap();
@@ -58,7 +58,7 @@ fn refund(name: &str) -> RefundId {
     RefundId::derive(&StoreId::unnamed(), &PaymentKey::new(name).unwrap())
 }
 
-async fn refunded(store: &dyn Store, name: &str, minor: i64) -> RefundTurn {
+pub async fn refunded(store: &dyn Store, name: &str, minor: i64) -> RefundTurn {
     let new = NewRefund { refund: refund(name), payment: payment("a"), asked: Some(minor) };
     match store.begin_refund(new).await.unwrap() {
         RefundBegun::New(turn) => turn,
@@ -67,7 +67,7 @@ async fn refunded(store: &dyn Store, name: &str, minor: i64) -> RefundTurn {
 }
 
 /// Makes a change of each kind. Returns their number.
-async fn changes(store: &dyn Store) -> u64 {
+pub async fn changes(store: &dyn Store) -> u64 {
     let saga = id(payment("a").as_str());
     let opened = store.open_labelled(saga.clone(), begun("a"), "shop".to_owned()).await.unwrap();
     let Opened::New(lease) = opened else { panic!("{opened:?}") };

@@ -18,6 +18,7 @@ mod postgres;
 mod postgres_gone;
 mod postgres_reader;
 mod postgres_tls;
+mod postings;
 mod refunds;
 #[path = "../support/postgres.rs"]
 mod server;
@@ -101,6 +102,9 @@ macro_rules! durable {
             each_change_has_an_entry
             changes_of_the_trail_are_found
             two_processes_write_one_chain
+        } postings {
+            postings_follow_the_money
+            postings_that_do_not_fit_are_found
         } payments {
             books_balance
         } crashes {
@@ -109,7 +113,7 @@ macro_rules! durable {
         }})*
     };
     ($backend:ident: durable { $($case:ident)* } refunds { $($refund:ident)* } events { $($event:ident)* } inbox { $($report:ident)* }
-        audit { $($entry:ident)* } payments { $($load:ident)* }
+        audit { $($entry:ident)* } postings { $($posting:ident)* } payments { $($load:ident)* }
         crashes { $($crash:ident)* }) => {
         mod $backend {
             use crate::backend::real;
@@ -133,6 +137,10 @@ macro_rules! durable {
             $(#[test]
             fn $entry() {
                 crate::backend::$backend(|place| real().block_on(crate::audit::$entry(place)));
+            })*
+            $(#[test]
+            fn $posting() {
+                crate::backend::$backend(|place| real().block_on(crate::postings::$posting(place)));
             })*
             $(#[test]
             fn $load() {

@@ -70,7 +70,7 @@ async fn what_is_something_else_is_left_as_it_is() {
     assert!(matches!(refused(&text).await, StoreError::NotADatabase { .. }));
     assert!(matches!(refused(&foreign).await, StoreError::Foreign { .. }));
     let error = refused(&newer).await;
-    assert!(matches!(error, StoreError::NewerSchema { found: 99, known: 8, .. }), "{error:?}");
+    assert!(matches!(error, StoreError::NewerSchema { found: 99, known: 9, .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn a_store_from_before_identities_keeps_its_names() {
     store.close().await;
     let db = Connection::open(&path).unwrap();
     db.execute_batch(
-        "DROP TABLE audit; DROP TABLE audit_head; DROP TABLE store; DROP TABLE refunds; DROP TABLE inbox; DROP TABLE disputes; DROP TABLE deliveries; DROP TABLE events; DROP INDEX sagas_labelled; ALTER TABLE sagas DROP COLUMN label;
+        "DROP TABLE postings; DROP TABLE audit; DROP TABLE audit_head; DROP TABLE store; DROP TABLE refunds; DROP TABLE inbox; DROP TABLE disputes; DROP TABLE deliveries; DROP TABLE events; DROP INDEX sagas_labelled; ALTER TABLE sagas DROP COLUMN label;
          ALTER TABLE outbox DROP COLUMN sender; ALTER TABLE outbox DROP COLUMN claims;
          ALTER TABLE outbox DROP COLUMN in_doubt;
          DELETE FROM level3_migrations WHERE version > 1;",
@@ -294,7 +294,7 @@ async fn a_full_disk_loses_nothing_and_room_is_found() {
     let path = disk.0.path().join("store.db");
     let store = SqliteStore::open(&path).await.unwrap();
     let written = fill(&store, "a").await;
-    assert!(written > 50, "{written}");
+    assert!(written > 20, "{written}");
     assert_eq!(store.rows(0, usize::MAX).await.unwrap().len(), written);
     // With room again, the same store goes on.
     fs::remove_file(&ballast).unwrap();

@@ -47,3 +47,25 @@ fn anchors_that_cannot_be_read_are_named() {
     assert_eq!(wrong.code, Some(2), "{wrong:#?}");
     assert!(wrong.stderr.contains("line 1"), "{wrong:#?}");
 }
+
+/// The postings of payments add up to zero, and a line that was changed is found.
+#[test]
+fn the_trial_balance_is_zero() {
+    let place = Place::sqlite();
+    assert_eq!(run(place.program("--payments 9 --failure-rate 0")).code, Some(0));
+    let balance = run(place.program("trial-balance"));
+    assert_eq!(balance.code, Some(0), "{balance:#?}");
+    assert!(balance.stdout.contains("Each currency adds up to zero"), "{balance:#?}");
+    let json = run(place.program("trial-balance --json")).json();
+    let sums =
+        json["accounts"].as_array().unwrap().iter().map(|it| it["balance"].as_i64().unwrap());
+    let sums: Vec<_> = sums.collect();
+    assert!(sums.len() == 2 && sums[0] < 0 && sums[0] + sums[1] == 0, "{json:#}");
+
+    let db = Connection::open(place.url.strip_prefix("sqlite:").unwrap()).unwrap();
+    db.execute("UPDATE postings SET minor = minor + 1 WHERE account = 'provider'", ()).unwrap();
+    drop(db);
+    let found = run(place.program("trial-balance"));
+    assert_eq!(found.code, Some(1), "{found:#?}");
+    assert!(found.stdout.contains("the lines of its posting \"paid\" add up to 1"), "{found:#?}");
+}
