@@ -82,7 +82,7 @@ pub enum AuditCommand {
     /// the entries say
     Verify {
         /// A file with anchors: lines that `audit head` has printed. They show that the trail was not
-        /// written anew, and not cut off before them
+        /// rewritten, and not cut off before them
         #[arg(long, value_name = "FILE")]
         anchors: Option<PathBuf>,
     },

@@ -4,7 +4,7 @@
 //! just before the commit: it locks the head, makes the entries after it, and moves it. So the chain
 //! costs a group two round trips, and groups of all connections and processes commit one after the
 //! other from there on. No operation runs after the head is locked, and writing the entries locks
-//! nothing else: a group that waits for the head keeps nobody from giving it free.
+//! nothing else: a group that waits for the head holds no lock that the group before it still needs.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -143,7 +143,7 @@ pub async fn each_change_has_an_entry(place: Place) {
     assert!(later.is_fine() && later.anchors == 2, "{later:?}");
 }
 
-/// What somebody with access to the database does to the trail, and the first entry that shows it.
+/// What an administrator of the database does to the trail, and the first entry that shows it.
 const DAMAGE: [(&str, u64); 9] = [
     ("UPDATE audit SET body = replace(body, '1000', '9000') WHERE seq = 2", 2),
     ("UPDATE audit SET subject = 'pay_x' WHERE seq = 3", 3),
@@ -165,7 +165,7 @@ const DAMAGE: [(&str, u64); 9] = [
     ),
 ];
 
-/// What he does to rows and refunds, and words of what is found.
+/// What is done to rows and refunds, and words of what is found.
 const CHANGED_ROWS: [(&str, &str); 6] = [
     ("UPDATE payments SET minor = 900 WHERE intent = 'pi_a'", "amount"),
     ("UPDATE payments SET intent = 'pi_x' WHERE intent = 'pi_a'", "intent"),
@@ -203,7 +203,7 @@ pub async fn changes_of_the_trail_are_found(place: Place) {
         assert_eq!(broken.entry, entry, "{damage}: {broken:?}");
         administrator(&place, undo).await.unwrap();
     }
-    // Whoever moves the head too is found by an anchor, and by the rows that the entries were about.
+    // If the head is moved too, an anchor shows it, and so do the rows that the entries were about.
     let cut = "DELETE FROM audit WHERE seq > 10;
                UPDATE audit_head SET entries = 10, hash = (SELECT hash FROM audit WHERE seq = 10)";
     administrator(&place, cut).await.unwrap();

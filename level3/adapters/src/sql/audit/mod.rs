@@ -5,12 +5,12 @@
 //! content and the hash of the entry before it: a chain. The hash of the first entry covers the
 //! identity of the store. Triggers refuse a change and a removal of an entry.
 //!
-//! | somebody with access to the database | is found |
+//! | an administrator of the database | is found |
 //! |---|---|
 //! | changes, removes, inserts or reorders entries | by the chain |
 //! | removes the last entries | by the head, which is kept apart, and by an [`Anchor`] |
 //! | changes a row of the ledger or a refund, and no entry | by the comparison with the entries |
-//! | writes the whole trail anew, and the head | by an [`Anchor`] alone |
+//! | rewrites the whole trail, and the head | by an [`Anchor`] alone |
 //! | makes a change as the program makes it, with its entry | not at all: it is in the trail |
 //!
 //! An anchor is a number and a hash that the operator keeps where the database's administrator cannot

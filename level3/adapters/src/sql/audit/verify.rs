@@ -114,7 +114,7 @@ impl Auditor {
             if anchor.hash == self.hash {
                 self.fitting += 1;
             } else {
-                let what = "its hash is not that of the anchor: entries up to it were written anew, \
+                let what = "its hash is not that of the anchor: entries up to it were rewritten, \
                             or the anchor is of another store";
                 self.break_at(self.seq, what.to_owned());
             }
@@ -220,7 +220,7 @@ mod tests {
         }
     }
 
-    /// A chain alone does not show that all of it was written anew; an anchor does.
+    /// A chain alone does not show that all of it was rewritten; an anchor does.
     #[test]
     fn a_new_chain_is_found_by_an_anchor_alone() {
         let (_, links) = trail(&["a", "b", "c"]);
