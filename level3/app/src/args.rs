@@ -53,6 +53,11 @@ pub enum Command {
     Recover,
     /// Check the whole store, without writing to it: its structure, every record and every row
     Check,
+    /// Verify the audit trail, or print its end
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Add up the double-entry postings of all payments and refunds, and compare them with the rows
+    TrialBalance,
     /// Copy the store into a new file, while other processes go on
     Backup {
         /// The file. It must not exist
@@ -68,6 +73,22 @@ pub enum Command {
     /// Add an endpoint to which the payment service sends the events of a merchant, and print its
     /// secret
     AddWebhook(AddWebhookArgs),
+}
+
+/// The commands of the audit trail.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Check that no entry was changed, removed, inserted or reordered, and that rows and refunds are as
+    /// the entries say
+    Verify {
+        /// A file with anchors: lines that `audit head` has printed. They show that the trail was not
+        /// rewritten, and not cut off before them
+        #[arg(long, value_name = "FILE")]
+        anchors: Option<PathBuf>,
+    },
+    /// Print the number and the hash of the last entry, if the trail is whole: an anchor, to be kept
+    /// where the database's administrator cannot write
+    Head,
 }
 
 /// The options of a reconciliation.

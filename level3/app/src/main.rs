@@ -44,7 +44,7 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
-use args::{Cli, Command, ReconcileArgs, ServiceArgs};
+use args::{AuditCommand, Cli, Command, ReconcileArgs, ServiceArgs};
 use books::Books;
 use engine::{Engine, Payments, Wiring};
 use health::Health;
@@ -194,6 +194,11 @@ async fn run(cli: &Cli) -> Result<Outcome, ProgramError> {
             Some(Command::Show { payment }) => reading::show(&cli.services, payment).await,
             Some(Command::DeadLetters) => reading::dead_letters(&cli.services).await,
             Some(Command::Check) => reading::check(&cli.services).await,
+            Some(Command::Audit(AuditCommand::Verify { anchors })) => {
+                reading::audit::verify(&cli.services, anchors.as_deref()).await
+            }
+            Some(Command::Audit(AuditCommand::Head)) => reading::audit::head(&cli.services).await,
+            Some(Command::TrialBalance) => reading::trial::balance(&cli.services).await,
             Some(Command::Backup { file }) => backup::back_up(&cli.services, file).await,
             Some(Command::Recover) => recover(&cli.services, false).await,
             Some(Command::Redrive) => recover(&cli.services, true).await,

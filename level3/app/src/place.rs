@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use level3_adapters::postgres::{PostgresAddress, PostgresOptions, PostgresReader, PostgresStore};
-use level3_adapters::sql::{Checked, Records, Store, StoreError};
+use level3_adapters::sql::{Anchor, Audited, Checked, Records, Store, StoreError, TrialBalance};
 use level3_adapters::sqlite::{SqliteOptions, SqliteReader, SqliteStore};
 
 use super::password;
@@ -133,6 +133,44 @@ impl StoreUrl {
                 (reader.place().to_owned(), reader.check().await?)
             }
         })
+    }
+
+    /// Verifies the audit trail of the store, if it exists, without changing it. Returns its place too.
+    pub async fn audit(&self, anchors: Vec<Anchor>) -> Result<(String, Audited), ProgramError> {
+        self.exists()?;
+        let (place, audited) = match self {
+            Self::Sqlite { file, .. } => {
+                let reader = SqliteReader::open(file).await?;
+                (reader.place().to_owned(), reader.audit(anchors).await?)
+            }
+            Self::Postgres(url) => {
+                let reader = reader(url).await?;
+                (reader.place().to_owned(), reader.audit(anchors).await?)
+            }
+        };
+        match audited {
+            Some(audited) => Ok((place, audited)),
+            None => Err(ProgramError::Earlier { place, what: "an audit trail" }),
+        }
+    }
+
+    /// Adds up the postings of the store, if it exists, without changing it. Returns its place too.
+    pub async fn trial_balance(&self) -> Result<(String, TrialBalance), ProgramError> {
+        self.exists()?;
+        let (place, balance) = match self {
+            Self::Sqlite { file, .. } => {
+                let reader = SqliteReader::open(file).await?;
+                (reader.place().to_owned(), reader.trial_balance().await?)
+            }
+            Self::Postgres(url) => {
+                let reader = reader(url).await?;
+                (reader.place().to_owned(), reader.trial_balance().await?)
+            }
+        };
+        match balance {
+            Some(balance) => Ok((place, balance)),
+            None => Err(ProgramError::Earlier { place, what: "postings" }),
+        }
     }
 
     /// Copies the store into a new file, and checks the copy. Returns what the check has found.

@@ -81,6 +81,15 @@ pub enum ProgramError {
     /// The files of the simulated services, at the end of a run.
     #[error("the files of the simulated services cannot be read: {0}. The books were not checked")]
     Services(io::Error),
+    /// A store of a version that lacked a part.
+    #[error(
+        "{place} does not have {what} yet: an earlier version of the program has written it. This version \
+         adds that when it opens the store to write, with payment-gateway recover for instance"
+    )]
+    Earlier { place: String, what: &'static str },
+    /// A file with anchors that cannot be read.
+    #[error("the anchors of {} cannot be read: {why}", path.display())]
+    Anchors { path: PathBuf, why: String },
     /// A copy of the store.
     #[error("no backup was made: {0}")]
     Backup(#[from] BackupError),
@@ -182,6 +191,8 @@ impl ProgramError {
             | Self::ReportSecrets { .. }
             | Self::Settings(_)
             | Self::NotAFile { .. }
+            | Self::Earlier { .. }
+            | Self::Anchors { .. }
             | Self::Backup(BackupError::Exists { .. })
             | Self::Certificate(_)
             | Self::Store(

@@ -1,7 +1,9 @@
 //! The commands that only read the store.
 
+pub mod audit;
 mod check;
 mod show;
+pub mod trial;
 
 use serde_json::Value;
 

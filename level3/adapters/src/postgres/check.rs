@@ -57,7 +57,7 @@ async fn settle(
 }
 
 /// Reads the rows as they come: a store may be larger than the memory.
-async fn each(
+pub(super) async fn each(
     client: &Client,
     text: &str,
     mut look: impl FnMut(&Row) -> Result<(), Fault>,

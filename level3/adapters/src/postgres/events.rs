@@ -6,8 +6,8 @@ use super::fault::Fault;
 use super::session::Session;
 use super::writer::Operation;
 use crate::sql::{
-    Delivery, DeliveryQuery, DeliveryTurn, Ended, EventNote, EventRow, NewDelivery, delivery_row,
-    event_row, limit, number_of,
+    Change, Delivery, DeliveryQuery, DeliveryTurn, Ended, EventNote, EventRow, NewDelivery,
+    delivery_row, event_row, limit, number_of, replayed,
 };
 
 /// NUL is the only character that PostgreSQL's type `text` cannot hold.
@@ -114,6 +114,11 @@ impl Operation for Replay {
 
     async fn run(&self, session: &Session) -> Result<bool, Fault> {
         let statement = &session.statements.replay;
-        Ok(session.client.execute(statement, &[&self.number, &self.label]).await? == 1)
+        let asked: [&(dyn ToSql + Sync); 2] = [&self.number, &self.label];
+        let is_written = session.client.execute(statement, &asked).await? == 1;
+        if is_written {
+            session.trail.note(&replayed(self.number), Change::DeliveryReplayed);
+        }
+        Ok(is_written)
     }
 }

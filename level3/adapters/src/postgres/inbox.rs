@@ -9,8 +9,8 @@ use super::fault::Fault;
 use super::session::Session;
 use super::writer::Operation;
 use crate::sql::{
-    Arrival, Dispute, DisputeRow, EventNote, NewArrival, StoreError, arrival_row, dispute_event,
-    dispute_row,
+    Arrival, Change, Dispute, DisputeRow, EventNote, NewArrival, StoreError, arrival_row,
+    dispute_event, dispute_row,
 };
 
 /// NUL is the only character that PostgreSQL's type `text` cannot hold.
@@ -27,7 +27,11 @@ impl Operation for TakeIn {
         let NewArrival { name, kind, detail } = &self.0;
         let (name, kind, detail) = (text(name), text(kind), text(detail));
         let new: [&(dyn ToSql + Sync); 3] = [&name, &kind, &detail];
-        Ok(session.client.execute(&session.statements.arrival, &new).await? == 1)
+        let is_new = session.client.execute(&session.statements.arrival, &new).await? == 1;
+        if is_new {
+            session.trail.note(&name, Change::ReportTaken { kind });
+        }
+        Ok(is_new)
     }
 }
 
@@ -108,6 +112,7 @@ impl Operation for RecordDispute {
         if client.execute(&statements.new_dispute, &new).await? == 0 {
             return Ok(None);
         }
+        session.trail.note(&dispute.id, Change::dispute(&payment, dispute));
         events::note(session, &dispute_event(&self.event, &payment, dispute)).await?;
         let payment =
             PaymentId::try_from(payment).map_err(|why| StoreError::unreadable("payment", why))?;
@@ -155,6 +160,7 @@ impl Operation for RefundFailedLate {
         let (statement, cause) = (&session.statements.refund_failed_late, text(&self.cause));
         let written = session.client.execute(statement, &[&self.refund.as_str(), &cause]).await?;
         if written == 1 {
+            session.trail.note(self.refund.as_str(), Change::RefundFailed { cause, late: true });
             events::note(session, &self.note).await?;
         }
         Ok(written == 1)

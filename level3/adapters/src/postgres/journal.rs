@@ -10,7 +10,7 @@ use super::events;
 use super::fault::Fault;
 use super::session::{Reading, Session};
 use super::writer::Operation;
-use crate::sql::{EventNote, Mark, StoreError, Turn, Watch, decode, standing};
+use crate::sql::{Change, EventNote, Mark, StoreError, Turn, Watch, decode, standing};
 
 /// A saga's row, and the number of its last entry.
 pub(super) struct SagaRow {
@@ -85,6 +85,8 @@ impl Operation for Open {
             .execute(&statements.open, &[&saga, &self.kind, &self.owner, &self.body, &self.label])
             .await?;
         if opened == 1 {
+            let begun = Change::SagaBegun { kind: self.kind.clone(), label: self.label.clone() };
+            session.trail.note(saga, begun);
             return Ok(Opened::New(Lease { saga: self.saga.clone(), epoch: 1 }));
         }
         let known = read(session.reading(), self.saga.as_str()).await?;
@@ -98,7 +100,7 @@ pub(super) struct Append {
     pub(super) saga: SagaId,
     pub(super) epoch: i64,
     pub(super) body: String,
-    pub(super) stands: Option<Standing>,
+    pub(super) stands: Option<(Standing, Change)>,
     pub(super) note: Option<EventNote>,
 }
 
@@ -111,7 +113,7 @@ impl Operation for Append {
     }
 
     async fn run(&self, session: &Session) -> Result<bool, Fault> {
-        let stands = self.stands.map(Standing::name);
+        let stands = self.stands.as_ref().map(|(stands, _)| stands.name());
         let written = session
             .client
             .execute(
@@ -119,6 +121,9 @@ impl Operation for Append {
                 &[&self.saga.as_str(), &self.epoch, &self.body, &stands],
             )
             .await?;
+        if let (1, Some((_, change))) = (written, &self.stands) {
+            session.trail.note(self.saga.as_str(), change.clone());
+        }
         if let (1, Some(note)) = (written, &self.note) {
             events::note(session, note).await?;
         }
@@ -154,8 +159,10 @@ impl Operation for Claim {
             Turn::Busy(remaining) => Ok(Claimed::Busy { remaining }),
             Turn::Yours => {
                 let claimed = client.query_one(&statements.claim, &[&row.number, &self.me]).await?;
-                let epoch = u64::try_from(claimed.try_get::<_, i64>(0)?)
-                    .map_err(|why| StoreError::unreadable("epoch", why))?;
+                let epoch: i64 = claimed.try_get(0)?;
+                session.trail.note(name, Change::SagaClaimed { epoch });
+                let epoch =
+                    u64::try_from(epoch).map_err(|why| StoreError::unreadable("epoch", why))?;
                 row.standing = Standing::Open;
                 let lease = Lease { saga: self.saga.clone(), epoch };
                 Ok(Claimed::Acquired(lease, saga_log(session.reading(), &row).await?))

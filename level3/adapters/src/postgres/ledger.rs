@@ -10,7 +10,8 @@ use super::fault::Fault;
 use super::session::Session;
 use super::writer::Operation;
 use crate::sql::{
-    LedgerNote, OutboxEntry, ReceiptClaim, StoreError, Watch, decide, money, note, transaction_of,
+    Change, LedgerNote, OutboxEntry, ReceiptClaim, StoreError, Watch, decide, money, note,
+    transaction_of,
 };
 
 pub(super) struct Save(pub(super) NewRow);
@@ -48,7 +49,11 @@ impl Operation for Save {
             amount: new.amount,
             status: RowStatus::Completed,
         };
-        if saved.is_some() { Ok(Ok(row)) } else { saved_before(session, row).await }
+        if saved.is_none() {
+            return saved_before(session, row).await;
+        }
+        session.trail.note(new.payment.as_str(), Change::saved(new)?);
+        Ok(Ok(row))
     }
 }
 
@@ -81,6 +86,7 @@ impl Operation for Void {
             .await?;
         // No row was changed: the payment was voided before.
         if let Some(row) = voided {
+            session.trail.note(self.0.as_str(), Change::RowVoided);
             client.execute(&statements.no_receipt, &[&row.try_get::<_, i64>(0)?]).await?;
         }
         Ok(())

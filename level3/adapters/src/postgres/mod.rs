@@ -38,6 +38,7 @@
 //! [`StoreError::Gone`], and nothing more is acknowledged.
 
 mod address;
+mod audit;
 mod check;
 mod events;
 mod fault;
@@ -46,6 +47,7 @@ mod journal;
 mod keeper;
 mod ledger;
 mod password;
+mod postings;
 mod queries;
 mod reader;
 mod refunds;
@@ -79,7 +81,7 @@ pub use self::reader::PostgresReader;
 use self::keeper::Keeper;
 use self::writer::{Operation, Writer};
 use super::sql::{
-    Arrival, Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, Delivery, DeliveryEnd,
+    Arrival, Asked, BookedRow, Change, Counts, DEFAULT_LEASE, DeadLetter, Delivery, DeliveryEnd,
     DeliveryQuery, DeliveryTurn, Dispute, DisputeRow, EventBook, EventNote, EventRow, Inbox,
     LabelQuery, Labelled, NewArrival, NewDelivery, NewRefund, ReceiptClaim, ReceiptClaims,
     RefundBegun, RefundBook, RefundClaim, RefundOutcome, RefundRow, RefundTurn, Shown, Store,
@@ -262,7 +264,8 @@ impl PostgresStore {
     ) -> JournalFuture<'_, ()> {
         // No store returns an epoch that is too large for this.
         let epoch = number_of(lease.epoch);
-        let (saga, stands) = (lease.saga.clone(), standing_after(records));
+        let saga = lease.saga.clone();
+        let stands = standing_after(records).zip(Change::of_records(records));
         let append = |body| journal::Append { saga, epoch, body, stands, note };
         let written = self.log(encode(records).map(append));
         async move { if written.await? { Ok(()) } else { Err(JournalError::Fenced) } }.boxed()

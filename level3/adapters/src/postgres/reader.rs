@@ -13,8 +13,10 @@ use super::fault::Fault;
 use super::keeper::identity;
 use super::session::{Reading, schema};
 use super::statements::{COMMIT, Queries, READ, ROLLBACK};
-use super::{check, queries};
-use crate::sql::{Asked, Checked, DeadLetter, Records, Shown, StoreError, limit};
+use super::{audit, check, postings, queries};
+use crate::sql::{
+    Anchor, Asked, Audited, Checked, DeadLetter, Records, Shown, StoreError, TrialBalance, limit,
+};
 
 /// A store that is only read: its user may not be allowed to write, or its server is a standby.
 pub struct PostgresReader {
@@ -90,6 +92,38 @@ impl PostgresReader {
     pub async fn check(&self) -> Result<Checked, StoreError> {
         let identity = self.identity.clone();
         self.ask(|from| check::check(from.client, identity).boxed()).await
+    }
+
+    /// Verifies the audit trail from its beginning, compares it with these anchors, and compares the
+    /// rows and refunds with it. Takes time in proportion to the trail; other processes go on writing
+    /// meanwhile. Returns `None` for a store of a version that had no trail.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], if the connection fails or the tables cannot be read.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future stops the verification.
+    pub async fn audit(&self, anchors: Vec<Anchor>) -> Result<Option<Audited>, StoreError> {
+        let identity = self.identity.clone();
+        self.ask(|from| async move { audit::verify(from.client, &identity, anchors).await }.boxed())
+            .await
+    }
+
+    /// Adds up all postings, and compares those of each payment with its row and its refunds. Takes time
+    /// in proportion to the store; other processes go on writing meanwhile. Returns `None` for a store of
+    /// a version that had no postings.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], if the connection fails or the tables cannot be read.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future stops the balance.
+    pub async fn trial_balance(&self) -> Result<Option<TrialBalance>, StoreError> {
+        self.ask(|from| postings::balance(from.client).boxed()).await
     }
 
     /// Runs queries within one transaction, so that they all see the same state of the store.

@@ -12,8 +12,8 @@ use super::fault::Fault;
 use super::session::Session;
 use super::writer::Operation;
 use crate::sql::{
-    Charged, Claimable, EventNote, NewRefund, RefundBegun, RefundClaim, RefundOutcome, RefundRow,
-    RefundState, RefundTurn, StoreError, Watch, claim_number, refund_amount, refund_row,
+    Change, Charged, Claimable, EventNote, NewRefund, RefundBegun, RefundClaim, RefundOutcome,
+    RefundRow, RefundState, RefundTurn, StoreError, Watch, claim_number, refund_amount, refund_row,
 };
 
 async fn find(session: &Session, refund: &RefundId) -> Result<Option<Claimable>, Fault> {
@@ -72,6 +72,7 @@ impl Operation for Begin {
         client.execute(&statements.new_refund, &written).await?;
         let begun = find(session, &new.refund).await?;
         let begun = begun.ok_or_else(|| StoreError::unreadable("refund", "it was just written"))?;
+        session.trail.note(name, Change::refund(payment, &begun.row.amount));
         Ok(RefundBegun::New(RefundTurn { row: begun.row, claim: 1 }))
     }
 }
@@ -149,16 +150,21 @@ impl Operation for Settle {
     }
 
     async fn run(&self, session: &Session) -> Result<bool, Fault> {
-        let (state, provider, cause) = match &self.outcome {
-            RefundOutcome::Succeeded(provider) => {
-                (RefundState::Succeeded, Some(text(provider)), None)
-            }
-            RefundOutcome::Failed(cause) => (RefundState::Failed, None, Some(text(cause))),
+        let outcome = match &self.outcome {
+            RefundOutcome::Succeeded(provider) => RefundOutcome::Succeeded(text(provider)),
+            RefundOutcome::Failed(cause) => RefundOutcome::Failed(text(cause)),
+        };
+        let (state, provider, cause) = match &outcome {
+            RefundOutcome::Succeeded(provider) => (RefundState::Succeeded, Some(provider), None),
+            RefundOutcome::Failed(cause) => (RefundState::Failed, None, Some(cause)),
         };
         let (name, claim) = (self.turn.row.refund.as_str(), claim_number(&self.turn));
         let settled: [&(dyn ToSql + Sync); 5] = [&name, &claim, &state.name(), &provider, &cause];
         let statement = &session.statements.refund_settled;
         let is_written = session.client.execute(statement, &settled).await? == 1;
+        if is_written {
+            session.trail.note(name, Change::settled(&outcome));
+        }
         if let (true, Some(note)) = (is_written, &self.note) {
             events::note(session, note).await?;
         }

@@ -4,6 +4,7 @@ use level3_domain::journal::StoreId;
 use tokio_postgres::Client;
 
 use super::address::PostgresAddress;
+use super::audit::Trail;
 use super::fault::Fault;
 use super::statements::{
     BEGIN, COMMIT, IS_THE_SAME, LOCK_SCHEMA, MAKE_MIGRATIONS, MIGRATED, MIGRATIONS, Queries,
@@ -15,6 +16,8 @@ use crate::sql::StoreError;
 pub(super) struct Session {
     pub(super) client: Client,
     pub(super) statements: Statements,
+    /// The changes of the transaction that is under way.
+    pub(super) trail: Trail,
     queries: Queries,
 }
 
@@ -46,7 +49,7 @@ impl Session {
     pub(super) async fn prepare(client: Client) -> Result<Self, Fault> {
         let statements = Statements::prepare(&client).await?;
         let queries = Queries::prepare(&client).await?;
-        Ok(Self { client, statements, queries })
+        Ok(Self { client, statements, trail: Trail::default(), queries })
     }
 
     pub(super) const fn reading(&self) -> Reading<'_> {

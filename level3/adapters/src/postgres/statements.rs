@@ -4,7 +4,7 @@ use futures::future::try_join_all;
 use tokio_postgres::{Client, Error, Statement};
 
 /// The schema, one text for each version.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9];
 
 const V1: &str = "
     CREATE SEQUENCE instances AS integer;
@@ -153,6 +153,61 @@ const V7: &str = "
     CREATE INDEX disputes_of_payment ON disputes (payment, number);
 ";
 
+/// Adds the audit trail. Rows and refunds of before are not in it. The triggers refuse mistakes, not an
+/// administrator, who can drop them.
+const V8: &str = "
+    CREATE TABLE audit (
+        seq         bigint PRIMARY KEY,
+        at          bigint NOT NULL,
+        instance    bigint NOT NULL,
+        subject     text NOT NULL,
+        body        text NOT NULL,
+        hash        text NOT NULL
+    );
+    CREATE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'the audit trail is append-only'; END $$;
+    CREATE TRIGGER audit_keeps_entries BEFORE UPDATE OR DELETE OR TRUNCATE ON audit
+        FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();
+    CREATE TABLE audit_head (
+        entries     bigint NOT NULL,
+        hash        text NOT NULL,
+        rows_before bigint NOT NULL,
+        refunds_before bigint NOT NULL
+    ) WITH (fillfactor = 10);
+    INSERT INTO audit_head SELECT 0, '', (SELECT coalesce(max(number), 0) FROM payments),
+        (SELECT coalesce(max(number), 0) FROM refunds);
+";
+
+/// Adds the postings, with those of payments and refunds of before. Postings that would cancel out are
+/// left out: those of voided rows and failed refunds.
+const V9: &str = "
+    CREATE TABLE postings (
+        payment     text NOT NULL,
+        refund      text NOT NULL,
+        reason      text NOT NULL,
+        account     text NOT NULL
+            CHECK (account IN ('provider', 'merchants', 'refunds in transit')),
+        currency    text NOT NULL,
+        minor       bigint NOT NULL CHECK (minor <> 0),
+        at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+        PRIMARY KEY (payment, refund, reason, account)
+    );
+    INSERT INTO postings (payment, refund, reason, account, currency, minor)
+        SELECT payment, '', 'paid', account, currency, sign * minor
+        FROM payments, (SELECT 'provider' AS account, 1 AS sign UNION ALL SELECT 'merchants', -1) AS side
+        WHERE status = 'completed';
+    INSERT INTO postings (payment, refund, reason, account, currency, minor)
+        SELECT p.payment, r.name, 'refund begun', account, p.currency, sign * r.minor
+        FROM refunds r JOIN payments p ON p.number = r.payment,
+            (SELECT 'merchants' AS account, 1 AS sign UNION ALL SELECT 'refunds in transit', -1) AS side
+        WHERE r.state <> 'failed';
+    INSERT INTO postings (payment, refund, reason, account, currency, minor)
+        SELECT p.payment, r.name, 'refund succeeded', account, p.currency, sign * r.minor
+        FROM refunds r JOIN payments p ON p.number = r.payment,
+            (SELECT 'refunds in transit' AS account, 1 AS sign UNION ALL SELECT 'provider', -1) AS side
+        WHERE r.state = 'succeeded';
+";
+
 pub(super) const IDENTITY: &str = "SELECT identity FROM store";
 /// Finds out whether the tables are those of the store with this identity, and not of an earlier
 /// state: this process has got its number from it.
@@ -236,6 +291,15 @@ macro_rules! disputes {
     FROM disputes d JOIN payments p ON p.number = d.payment ",
             $rest
         )
+    };
+}
+
+/// The end of the trail. A macro and not a constant: `concat!` takes literals only.
+macro_rules! audit_head {
+    () => {
+        "SELECT h.entries, h.hash, h.rows_before, h.refunds_before, s.identity,
+        (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+    FROM audit_head h, store s"
     };
 }
 
@@ -497,6 +561,28 @@ statements! {
     refund_failed_late = "
         UPDATE refunds SET state = 'failed', cause = $2, changed_at = clock_timestamp()
         WHERE name = $1 AND state = 'succeeded'";
+
+    /// Locks the end of the trail until the end of the transaction.
+    audit_head = concat!(audit_head!(), " FOR UPDATE OF h");
+    new_audit = "
+        INSERT INTO audit (seq, at, instance, subject, body, hash)
+        SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[])";
+    move_head = "UPDATE audit_head SET entries = $1, hash = $2";
+
+    /// A line for each of the two accounts. What is posted already stays as it is: a row that was lost
+    /// and is written again is not posted twice. A payment that was voided before it had a row has no
+    /// amount.
+    post_payment = "
+        INSERT INTO postings (payment, refund, reason, account, currency, minor)
+        SELECT payment, '', $2, account, currency, sign * minor
+        FROM payments, (VALUES ($3::text, 1::bigint), ($4::text, -1)) AS side (account, sign)
+        WHERE payment = $1 AND minor IS NOT NULL ON CONFLICT DO NOTHING";
+    post_refund = "
+        INSERT INTO postings (payment, refund, reason, account, currency, minor)
+        SELECT p.payment, r.name, $2, account, p.currency, sign * r.minor
+        FROM refunds r JOIN payments p ON p.number = r.payment,
+            (VALUES ($3::text, 1::bigint), ($4::text, -1)) AS side (account, sign)
+        WHERE r.name = $1 ON CONFLICT DO NOTHING";
 }
 
 /// The parts of a check: one that fails ends at its savepoint, and the transaction goes on.
@@ -538,14 +624,67 @@ pub(super) const INDEXES: &str = "
         JOIN pg_class t ON t.oid = i.indrelid JOIN pg_am a ON a.oid = c.relam
     WHERE t.relnamespace = current_schema()::regnamespace AND a.amname = 'btree'
         AND t.relname IN ('sagas', 'journal', 'payments', 'outbox', 'refunds', 'events', 'deliveries',
-            'inbox', 'disputes')
+            'inbox', 'disputes', 'audit', 'audit_head',
+            'postings')
     ORDER BY c.relname";
 pub(super) const TABLES_TO_CHECK: &str = "
     SELECT oid, relname::text FROM pg_class
     WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
         AND relname IN ('sagas', 'journal', 'payments', 'outbox', 'refunds', 'events', 'deliveries',
-            'inbox', 'disputes')
+            'inbox', 'disputes', 'audit', 'audit_head',
+            'postings')
     ORDER BY relname";
 /// Checks the order of an index, and that it has every row of its table.
 pub(super) const CHECK_INDEX: &str = "SELECT bt_index_check($1::oid, true)";
 pub(super) const CHECK_TABLE: &str = "SELECT msg FROM verify_heapam($1::oid)";
+
+pub(super) const HAS_AUDIT: &str = "SELECT to_regclass('audit_head') IS NOT NULL";
+pub(super) const AUDIT_HEAD: &str = audit_head!();
+pub(super) const EVERY_AUDIT: &str = "
+    SELECT seq, at, instance, subject, body, hash FROM audit ORDER BY seq";
+/// Each row with the entries about it.
+pub(super) const AUDITED_ROWS: &str = "
+    SELECT p.payment, p.transaction_id, coalesce(p.order_id, ''), coalesce(p.intent, ''),
+        coalesce(p.minor, 0), coalesce(p.currency, ''), p.status, coalesce(a.body, '')
+    FROM payments p LEFT JOIN audit a ON a.subject = p.payment
+    WHERE p.number > (SELECT rows_before FROM audit_head) ORDER BY p.number, a.seq";
+pub(super) const AUDITED_REFUNDS: &str = "
+    SELECT r.name, p.payment, r.minor, coalesce(p.currency, ''), r.state, coalesce(r.provider, ''),
+        coalesce(a.body, '')
+    FROM refunds r JOIN payments p ON p.number = r.payment LEFT JOIN audit a ON a.subject = r.name
+    WHERE r.number > (SELECT refunds_before FROM audit_head) ORDER BY r.number, a.seq";
+pub(super) const MISSING_ROWS: &str = r#"
+    SELECT subject FROM audit a WHERE body LIKE '{"change":"row\_saved",%'
+        AND NOT EXISTS (SELECT 1 FROM payments WHERE payment = a.subject)
+    UNION ALL SELECT subject FROM audit a WHERE body LIKE '{"change":"refund\_begun",%'
+        AND NOT EXISTS (SELECT 1 FROM refunds WHERE name = a.subject)"#;
+
+pub(super) const HAS_POSTINGS: &str = "SELECT to_regclass('postings') IS NOT NULL";
+pub(super) const ACCOUNTS: &str = "
+    SELECT account, currency, sum(CASE WHEN minor > 0 THEN minor ELSE 0 END)::bigint,
+        sum(CASE WHEN minor < 0 THEN -minor ELSE 0 END)::bigint
+    FROM postings GROUP BY account, currency ORDER BY currency, account";
+pub(super) const UNBALANCED: &str = "
+    SELECT payment, reason, sum(minor)::bigint FROM postings
+    GROUP BY payment, refund, reason, currency HAVING sum(minor) <> 0 ORDER BY payment";
+/// What the row of each payment and its refunds say, beside the sums of its postings.
+pub(super) const POSTED: &str = "
+    SELECT p.payment, CASE WHEN p.status = 'completed' THEN p.minor ELSE 0 END,
+        coalesce(r.processing, 0)::bigint, coalesce(r.succeeded, 0)::bigint, coalesce(q.provider, 0)::bigint,
+        coalesce(q.merchants, 0)::bigint, coalesce(q.transit, 0)::bigint,
+        (SELECT count(*) FROM postings o WHERE o.payment = p.payment AND o.currency <> p.currency)
+    FROM payments p
+    LEFT JOIN (
+        SELECT payment, sum(CASE WHEN state = 'processing' THEN minor ELSE 0 END) AS processing,
+            sum(CASE WHEN state = 'succeeded' THEN minor ELSE 0 END) AS succeeded
+        FROM refunds GROUP BY payment
+    ) r ON r.payment = p.number
+    LEFT JOIN (
+        SELECT payment, sum(CASE WHEN account = 'provider' THEN minor ELSE 0 END) AS provider,
+            sum(CASE WHEN account = 'merchants' THEN minor ELSE 0 END) AS merchants,
+            sum(CASE WHEN account = 'refunds in transit' THEN minor ELSE 0 END) AS transit
+        FROM postings GROUP BY payment
+    ) q ON q.payment = p.payment ORDER BY p.number";
+pub(super) const ORPHANS: &str = "
+    SELECT DISTINCT payment FROM postings q
+    WHERE NOT EXISTS (SELECT 1 FROM payments WHERE payment = q.payment) ORDER BY payment";

@@ -17,8 +17,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::Client;
 
 use super::address::PostgresAddress;
+use super::audit;
 use super::fault::Fault;
 use super::session::{Known, Session};
 use super::statements::{BEGIN, COMMIT, ROLLBACK};
@@ -267,6 +269,8 @@ impl Connection {
         };
         let session = &*self.session.insert(session);
         let client = &session.client;
+        // What a group that failed has left.
+        drop(session.trail.take());
         let operations = join_all(group.iter_mut().map(|work| work.run(session)));
         // The futures are polled in this order, and their statements are sent in it.
         let (begun, known) = (client.batch_execute(BEGIN), &self.shared.known);
@@ -275,13 +279,16 @@ impl Connection {
         let outcomes = [begun.map_err(Fault::from), ours].into_iter().chain(done);
         let failures = outcomes.filter_map(Result::err).map(Fault::of_a_store_in_use);
         if let Some(fault) = failures.min_by_key(severity) {
-            if fault.is_lost() {
-                return Err(Failed::Lost(fault));
+            return Err(undo(client, fault, patience).await);
+        }
+        // After all operations: see `audit`.
+        let entries = audit::write(session, known.instance, session.trail.take());
+        match timeout(patience, entries).await {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => {
+                return Err(undo(client, fault.of_a_store_in_use(), patience).await);
             }
-            return match timeout(patience, client.batch_execute(ROLLBACK)).await {
-                Ok(Ok(())) => Err(Failed::Refused(fault)),
-                _ => Err(Failed::Lost(fault)),
-            };
+            Err(_) => return Err(Failed::Lost(hangs(patience))),
         }
         match timeout(patience, client.batch_execute(COMMIT)).await {
             Ok(Ok(())) => Ok(()),
@@ -298,6 +305,17 @@ impl Connection {
         for work in group {
             work.answer(outcome.clone());
         }
+    }
+}
+
+/// Rolls a group back that has failed before its commit.
+async fn undo(client: &Client, fault: Fault, patience: Duration) -> Failed {
+    if fault.is_lost() {
+        return Failed::Lost(fault);
+    }
+    match timeout(patience, client.batch_execute(ROLLBACK)).await {
+        Ok(Ok(())) => Failed::Refused(fault),
+        _ => Failed::Lost(fault),
     }
 }
 

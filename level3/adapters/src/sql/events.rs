@@ -225,6 +225,11 @@ pub(crate) fn millis(time: Duration) -> i64 {
     i64::try_from(time.min(year).as_millis()).unwrap_or(i64::MAX)
 }
 
+/// The subject of an entry of the audit trail about a delivery.
+pub(crate) fn replayed(number: i64) -> String {
+    format!("delivery {number}")
+}
+
 /// Reads an event.
 pub(crate) fn event_row<R: Columns>(row: &R) -> Result<EventRow, R::Fault> {
     Ok(EventRow {

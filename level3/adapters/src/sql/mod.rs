@@ -13,6 +13,8 @@
 //! | `refunds` | the refunds that merchants ask for, each with the instance that has claimed it | unique name |
 //! | `events`, `deliveries` | what merchants are notified of, and each notification | unique name; unique event and endpoint |
 //! | `inbox`, `disputes` | what the provider reports by itself, and the disputes among it | unique name |
+//! | `audit`, `audit_head` | the audit trail, and its last entry | key seq; one row |
+//! | `postings` | double-entry postings of payments and refunds | key (payment, refund, reason, account) |
 //! | `outbox` | receipts that are still to be sent, each with the instance that has claimed it | key payment |
 //! | `instances` | a number for each process that has the store open | key id; in PostgreSQL a sequence |
 //! | `store` | the store's identity | one row |
@@ -51,6 +53,7 @@
 //! [`SqliteStore`]: super::sqlite::SqliteStore
 //! [`PostgresStore`]: super::postgres::PostgresStore
 
+mod audit;
 mod check;
 mod claim;
 mod error;
@@ -59,6 +62,7 @@ mod failures;
 mod inbox;
 mod lease;
 mod log;
+mod postings;
 mod refunds;
 mod row;
 mod slot;
@@ -66,6 +70,7 @@ mod view;
 
 use futures::future::BoxFuture;
 
+pub use audit::{Anchor, Audited, BrokenLink, Change, Hash, NotAnAnchor};
 pub use check::{Checked, StoreFault};
 pub use claim::{ReceiptClaim, ReceiptClaims};
 pub use error::StoreError;
@@ -75,6 +80,7 @@ pub use events::{
 };
 pub use inbox::{Arrival, DISPUTE_EVENT, Dispute, DisputeRow, Inbox, NewArrival};
 pub use lease::DEFAULT_LEASE;
+pub use postings::{AccountBalance, TrialBalance};
 pub use refunds::{
     NewRefund, RefundBegun, RefundBook, RefundClaim, RefundOutcome, RefundRefusal, RefundRow,
     RefundState, RefundTurn,
@@ -84,13 +90,15 @@ pub use view::{
     Written,
 };
 
+pub(crate) use audit::{Auditor, Head, Link, audit_head};
 pub(crate) use check::Checker;
 pub(crate) use claim::{OutboxEntry, decide};
-pub(crate) use events::{Ended, delivery_row, event_row, millis};
+pub(crate) use events::{Ended, delivery_row, event_row, millis, replayed};
 pub(crate) use failures::Failures;
 pub(crate) use inbox::{arrival_row, dispute_event, dispute_row};
 pub(crate) use lease::{Mark, Turn, Watch};
 pub(crate) use log::{decode, encode, note, saga_kind, standing_after};
+pub(crate) use postings::{Balancer, Posting};
 pub(crate) use refunds::{Charged, Claimable, amount as refund_amount, claim_number, refund_row};
 pub(crate) use row::{
     Columns, add_count, booked_row, failed_receipt, journal_entry, labelled, shown,

@@ -33,7 +33,8 @@ fn settle(checker: &mut Checker, part: &str, outcome: Result<(), Fault>) {
     }
 }
 
-fn each(
+/// Reads the rows of a query one by one.
+pub(super) fn each(
     db: &Connection,
     text: &str,
     mut look: impl FnMut(&rusqlite::Row<'_>) -> Result<(), Fault>,

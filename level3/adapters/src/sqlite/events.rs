@@ -2,14 +2,15 @@
 
 use rusqlite::{Connection, params};
 
+use super::audit;
 use super::fault::Fault;
 use super::statements::{
     DELIVERIES, DELIVERY_CLAIMED, DELIVERY_ENDED, DUE, NEW_DELIVERY, NEW_EVENT, PLANNED, REPLAY,
     UNPLANNED,
 };
 use crate::sql::{
-    Delivery, DeliveryQuery, DeliveryTurn, Ended, EventNote, EventRow, NewDelivery, delivery_row,
-    event_row, limit, number_of,
+    Change, Delivery, DeliveryQuery, DeliveryTurn, Ended, EventNote, EventRow, NewDelivery,
+    delivery_row, event_row, limit, number_of, replayed,
 };
 
 pub(super) fn note(db: &Connection, note: &EventNote) -> Result<(), Fault> {
@@ -73,6 +74,15 @@ pub(super) fn list(db: &Connection, query: &DeliveryQuery) -> Result<Vec<Deliver
     Ok(found)
 }
 
-pub(super) fn replay(db: &Connection, number: i64, label: Option<&str>) -> Result<bool, Fault> {
-    Ok(db.prepare_cached(REPLAY)?.execute(params![number, label])? == 1)
+pub(super) fn replay(
+    db: &Connection,
+    me: i64,
+    number: i64,
+    label: Option<&str>,
+) -> Result<bool, Fault> {
+    let is_written = db.prepare_cached(REPLAY)?.execute(params![number, label])? == 1;
+    if is_written {
+        audit::note(db, me, &replayed(number), &Change::DeliveryReplayed)?;
+    }
+    Ok(is_written)
 }

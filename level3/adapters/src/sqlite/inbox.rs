@@ -3,6 +3,7 @@
 use level3_domain::ids::PaymentId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::audit;
 use super::events;
 use super::fault::Fault;
 use super::statements::{
@@ -10,13 +11,17 @@ use super::statements::{
     REFUND_FAILED_LATE, UNHANDLED,
 };
 use crate::sql::{
-    Arrival, Dispute, DisputeRow, EventNote, NewArrival, StoreError, arrival_row, dispute_event,
-    dispute_row,
+    Arrival, Change, Dispute, DisputeRow, EventNote, NewArrival, StoreError, arrival_row,
+    dispute_event, dispute_row,
 };
 
-pub(super) fn take_in(db: &Connection, new: &NewArrival) -> Result<bool, Fault> {
+pub(super) fn take_in(db: &Connection, me: i64, new: &NewArrival) -> Result<bool, Fault> {
     let NewArrival { name, kind, detail } = new;
-    Ok(db.prepare_cached(ARRIVAL)?.execute(params![name, kind, detail])? == 1)
+    let is_new = db.prepare_cached(ARRIVAL)?.execute(params![name, kind, detail])? == 1;
+    if is_new {
+        audit::note(db, me, name, &Change::ReportTaken { kind: kind.clone() })?;
+    }
+    Ok(is_new)
 }
 
 pub(super) fn unhandled(db: &Connection, most: i64) -> Result<Vec<Arrival>, Fault> {
@@ -41,6 +46,7 @@ pub(super) fn failed(db: &Connection, number: i64, cause: &str) -> Result<(), Fa
 
 pub(super) fn record_dispute(
     db: &Connection,
+    me: i64,
     dispute: &Dispute,
     event: &str,
 ) -> Result<Option<PaymentId>, Fault> {
@@ -62,6 +68,7 @@ pub(super) fn record_dispute(
     if written == 0 {
         return Ok(None);
     }
+    audit::note(db, me, &dispute.id, &Change::dispute(&payment, dispute))?;
     events::note(db, &dispute_event(event, &payment, dispute))?;
     let payment =
         PaymentId::try_from(payment).map_err(|why| StoreError::unreadable("payment", why))?;
@@ -86,12 +93,15 @@ pub(super) fn dispute(db: &Connection, id: &str) -> Result<Option<DisputeRow>, F
 
 pub(super) fn refund_failed_late(
     db: &Connection,
+    me: i64,
     refund: &str,
     cause: &str,
     note: &EventNote,
 ) -> Result<bool, Fault> {
     let is_written = db.prepare_cached(REFUND_FAILED_LATE)?.execute(params![refund, cause])? == 1;
     if is_written {
+        let failed = Change::RefundFailed { cause: cause.to_owned(), late: true };
+        audit::note(db, me, refund, &failed)?;
         events::note(db, note)?;
     }
     Ok(is_written)

@@ -3,12 +3,13 @@
 use level3_domain::journal::{Claimed, Lease, Opened, SagaId, SagaLog, Standing};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::audit;
 use super::fault::Fault;
 use super::presence::Presence;
 use super::statements::{
     APPEND, CLAIM, FIRST, LIST_ENDED, LIST_UNFINISHED, OPEN, RECORDS, SAGA, STAND,
 };
-use crate::sql::{Mark, StoreError, Turn, Watch, decode, standing};
+use crate::sql::{Change, Mark, StoreError, Turn, Watch, decode, standing};
 
 /// A saga's row, and the number of its last entry.
 pub(super) struct SagaRow {
@@ -55,6 +56,8 @@ pub(super) fn open(
         return Ok(Opened::Known(read(db, saga_id)?.ok_or_else(|| gone("saga"))?));
     };
     db.prepare_cached(FIRST)?.execute(params![number, body])?;
+    let begun = Change::SagaBegun { kind: kind.to_owned(), label: label.map(str::to_owned) };
+    audit::note(db, owner, saga_id.as_str(), &begun)?;
     Ok(Opened::New(Lease { saga: saga_id.clone(), epoch: 1 }))
 }
 
@@ -64,14 +67,16 @@ pub(super) fn append(
     saga: &str,
     epoch: i64,
     body: &str,
-    stands: Option<Standing>,
+    stands: Option<&(Standing, Change)>,
+    me: i64,
 ) -> Result<bool, Fault> {
     let written = db.prepare_cached(APPEND)?.execute(params![saga, epoch, body])?;
     if written == 0 {
         return Ok(false);
     }
-    if let Some(stands) = stands {
+    if let Some((stands, change)) = stands {
         db.prepare_cached(STAND)?.execute(params![saga, stands.name()])?;
+        audit::note(db, me, saga, change)?;
     }
     Ok(true)
 }
@@ -90,6 +95,7 @@ pub(super) fn claim(
         Turn::Yours => {
             let claimed = params![saga_id.as_str(), me.id()];
             let epoch: i64 = db.prepare_cached(CLAIM)?.query_row(claimed, |row| row.get(0))?;
+            audit::note(db, me.id(), saga_id.as_str(), &Change::SagaClaimed { epoch })?;
             let epoch = u64::try_from(epoch).map_err(|why| StoreError::unreadable("epoch", why))?;
             row.standing = Standing::Open;
             let lease = Lease { saga: saga_id.clone(), epoch };

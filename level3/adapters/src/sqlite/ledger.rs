@@ -4,6 +4,7 @@ use level3_domain::ids::{Email, OrderId, PaymentId, TransactionId};
 use level3_domain::provider::{NewRow, PendingReceipt, ProviderError, Receipt, Row, RowStatus};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::audit;
 use super::fault::Fault;
 use super::presence::Presence;
 use super::statements::{
@@ -11,13 +12,14 @@ use super::statements::{
     RELEASE_RECEIPT, SAVE, SAVED, VOID,
 };
 use crate::sql::{
-    LedgerNote, OutboxEntry, ReceiptClaim, StoreError, Watch, decide, money, note, transaction_of,
+    Change, LedgerNote, OutboxEntry, ReceiptClaim, StoreError, Watch, decide, money, note,
+    transaction_of,
 };
 
 /// The answer of the ledger; the outer error is the store's.
 type Booked<T> = Result<Result<T, ProviderError>, Fault>;
 
-pub(super) fn save(db: &Connection, new: &NewRow) -> Booked<Row> {
+pub(super) fn save(db: &Connection, me: i64, new: &NewRow) -> Booked<Row> {
     let transaction = transaction_of(&new.payment)?;
     let number: Option<i64> = db
         .prepare_cached(SAVE)?
@@ -44,6 +46,7 @@ pub(super) fn save(db: &Connection, new: &NewRow) -> Booked<Row> {
     db.prepare_cached(RECEIPT_DUE)?.execute([number])?;
     let body = note(&LedgerNote::RowSaved { transaction: row.transaction.clone() })?;
     db.prepare_cached(NOTE)?.execute(params![new.payment.as_str(), body])?;
+    audit::note(db, me, new.payment.as_str(), &Change::saved(new)?)?;
     Ok(Ok(row))
 }
 
@@ -60,7 +63,7 @@ fn saved_before(db: &Connection, asked: Row) -> Booked<Row> {
     Ok(if amount == asked.amount { Ok(asked) } else { Err(ProviderError::KeyReused) })
 }
 
-pub(super) fn void(db: &Connection, payment: &PaymentId) -> Result<(), Fault> {
+pub(super) fn void(db: &Connection, me: i64, payment: &PaymentId) -> Result<(), Fault> {
     let transaction = transaction_of(payment)?;
     let number: Option<i64> = db
         .prepare_cached(VOID)?
@@ -71,6 +74,7 @@ pub(super) fn void(db: &Connection, payment: &PaymentId) -> Result<(), Fault> {
         db.prepare_cached(NO_RECEIPT)?.execute([number])?;
         let body = note(&LedgerNote::RowVoided)?;
         db.prepare_cached(NOTE)?.execute(params![payment.as_str(), body])?;
+        audit::note(db, me, payment.as_str(), &Change::RowVoided)?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@
 //!
 //! Every answer comes after an fsync (write-ahead log, `synchronous = FULL`).
 
+mod audit;
 mod backup;
 mod check;
 mod events;
@@ -19,6 +20,7 @@ mod file;
 mod inbox;
 mod journal;
 mod ledger;
+mod postings;
 mod presence;
 mod queries;
 mod raw;
@@ -51,7 +53,7 @@ use self::fault::Fault;
 use self::presence::Presence;
 use self::writer::Writer;
 use super::sql::{
-    Arrival, Asked, BookedRow, Counts, DEFAULT_LEASE, DeadLetter, Delivery, DeliveryEnd,
+    Arrival, Asked, BookedRow, Change, Counts, DEFAULT_LEASE, DeadLetter, Delivery, DeliveryEnd,
     DeliveryQuery, DeliveryTurn, Dispute, DisputeRow, EventBook, EventNote, EventRow, Inbox,
     LabelQuery, Labelled, NewArrival, NewDelivery, NewRefund, ReceiptClaim, ReceiptClaims,
     RefundBegun, RefundBook, RefundClaim, RefundOutcome, RefundRow, RefundTurn, Shown, Store,
@@ -187,13 +189,14 @@ impl SqliteStore {
         // No store returns an epoch that is too large for this.
         let epoch = number_of(lease.epoch);
         let saga = lease.saga.clone();
-        let stands = standing_after(records);
+        let me = self.presence.id();
+        let stands = standing_after(records).zip(Change::of_records(records));
         let body = match encode(records) {
             Ok(body) => body,
             Err(error) => return std::future::ready(Err(error.into())).boxed(),
         };
         let written = self.writer.submit(move |db| {
-            let is_written = journal::append(db, saga.as_str(), epoch, &body, stands)?;
+            let is_written = journal::append(db, saga.as_str(), epoch, &body, stands.as_ref(), me)?;
             if let (true, Some(note)) = (is_written, &note) {
                 events::note(db, note)?;
             }
@@ -238,14 +241,15 @@ impl EventBook for SqliteStore {
     }
 
     fn replay(&self, number: u64, label: Option<String>) -> Asked<'_, bool> {
-        let number = number_of(number);
-        self.writer.submit(move |db| events::replay(db, number, label.as_deref())).boxed()
+        let (number, me) = (number_of(number), self.presence.id());
+        self.writer.submit(move |db| events::replay(db, me, number, label.as_deref())).boxed()
     }
 }
 
 impl Inbox for SqliteStore {
     fn take_in(&self, arrival: NewArrival) -> Asked<'_, bool> {
-        self.writer.submit(move |db| inbox::take_in(db, &arrival)).boxed()
+        let me = self.presence.id();
+        self.writer.submit(move |db| inbox::take_in(db, me, &arrival)).boxed()
     }
 
     fn unhandled(&self, most: usize) -> Asked<'_, Vec<Arrival>> {
@@ -264,7 +268,8 @@ impl Inbox for SqliteStore {
     }
 
     fn record_dispute(&self, dispute: Dispute, event: String) -> Asked<'_, Option<PaymentId>> {
-        self.writer.submit(move |db| inbox::record_dispute(db, &dispute, &event)).boxed()
+        let me = self.presence.id();
+        self.writer.submit(move |db| inbox::record_dispute(db, me, &dispute, &event)).boxed()
     }
 
     fn disputes_of(&self, payment: PaymentId) -> Asked<'_, Vec<DisputeRow>> {
@@ -281,8 +286,9 @@ impl Inbox for SqliteStore {
         cause: String,
         note: EventNote,
     ) -> Asked<'_, bool> {
+        let me = self.presence.id();
         self.writer
-            .submit(move |db| inbox::refund_failed_late(db, refund.as_str(), &cause, &note))
+            .submit(move |db| inbox::refund_failed_late(db, me, refund.as_str(), &cause, &note))
             .boxed()
     }
 }
@@ -319,12 +325,14 @@ impl Journal for SqliteStore {
 
 impl Ledger for SqliteStore {
     fn save(&self, row: NewRow) -> CallFuture<Row> {
-        let saved = self.writer.submit(move |db| ledger::save(db, &row));
+        let me = self.presence.id();
+        let saved = self.writer.submit(move |db| ledger::save(db, me, &row));
         async move { saved.await? }.boxed()
     }
 
     fn void(&self, payment: PaymentId) -> CallFuture<()> {
-        let voided = self.writer.submit(move |db| ledger::void(db, &payment));
+        let me = self.presence.id();
+        let voided = self.writer.submit(move |db| ledger::void(db, me, &payment));
         async move { Ok(voided.await?) }.boxed()
     }
 
@@ -384,10 +392,10 @@ impl RefundBook for SqliteStore {
         outcome: RefundOutcome,
         note: Option<EventNote>,
     ) -> Asked<'_, bool> {
-        let turn = turn.clone();
+        let (turn, me) = (turn.clone(), self.presence.id());
         self.writer
             .submit(move |db| {
-                let is_written = refunds::settle(db, &turn, &outcome)?;
+                let is_written = refunds::settle(db, me, &turn, &outcome)?;
                 if let (true, Some(note)) = (is_written, &note) {
                     events::note(db, note)?;
                 }

@@ -9,8 +9,10 @@ use level3_domain::journal::StoreId;
 use rusqlite::Connection;
 
 use super::fault::Fault;
-use super::{check, queries, setup};
-use crate::sql::{Asked, Checked, DeadLetter, Records, Shown, StoreError, limit};
+use super::{audit, check, postings, queries, setup};
+use crate::sql::{
+    Anchor, Asked, Audited, Checked, DeadLetter, Records, Shown, StoreError, TrialBalance, limit,
+};
 
 /// A file that is only read: its user or its disk may not allow writes.
 #[derive(Debug)]
@@ -51,6 +53,29 @@ impl SqliteReader {
     pub async fn check(&self) -> Result<Checked, StoreError> {
         let identity = self.identity.clone();
         self.ask(move |db| check::check(db, identity)).await
+    }
+
+    /// Verifies the audit trail from its beginning, compares it with these anchors, and compares the
+    /// rows and refunds with it. Takes time in proportion to the trail; other processes go on writing
+    /// meanwhile. Returns `None` for a file of a version that had no trail.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], if a part of the file cannot be read.
+    pub async fn audit(&self, anchors: Vec<Anchor>) -> Result<Option<Audited>, StoreError> {
+        let identity = self.identity.clone();
+        self.ask(move |db| audit::verify(db, &identity, anchors)).await
+    }
+
+    /// Adds up all postings, and compares those of each payment with its row and its refunds. Takes time
+    /// in proportion to the file; other processes go on writing meanwhile. Returns `None` for a file of a
+    /// version that had no postings.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], if a part of the file cannot be read.
+    pub async fn trial_balance(&self) -> Result<Option<TrialBalance>, StoreError> {
+        self.ask(postings::balance).await
     }
 
     /// Runs queries within one transaction, so that they all see the same state of the store.

@@ -5,6 +5,7 @@ use level3_domain::ids::PaymentId;
 use level3_domain::refund::RefundId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::audit;
 use super::fault::Fault;
 use super::presence::Presence;
 use super::statements::{
@@ -12,8 +13,8 @@ use super::statements::{
     REFUNDS_OF,
 };
 use crate::sql::{
-    Charged, Claimable, NewRefund, RefundBegun, RefundClaim, RefundOutcome, RefundRow, RefundState,
-    RefundTurn, StoreError, Watch, claim_number, refund_amount, refund_row,
+    Change, Charged, Claimable, NewRefund, RefundBegun, RefundClaim, RefundOutcome, RefundRow,
+    RefundState, RefundTurn, StoreError, Watch, claim_number, refund_amount, refund_row,
 };
 
 fn find(db: &Connection, refund: &RefundId) -> Result<Option<Claimable>, Fault> {
@@ -45,6 +46,8 @@ pub(super) fn begin(db: &Connection, me: i64, new: &NewRefund) -> Result<RefundB
     ])?;
     let begun = find(db, &new.refund)?;
     let begun = begun.ok_or_else(|| StoreError::unreadable("refund", "it was just written"))?;
+    let change = Change::refund(new.payment.as_str(), &begun.row.amount);
+    audit::note(db, me, new.refund.as_str(), &change)?;
     Ok(RefundBegun::New(RefundTurn { row: begun.row, claim: 1 }))
 }
 
@@ -81,6 +84,7 @@ pub(super) fn attempted(
 
 pub(super) fn settle(
     db: &Connection,
+    me: i64,
     turn: &RefundTurn,
     outcome: &RefundOutcome,
 ) -> Result<bool, Fault> {
@@ -90,7 +94,11 @@ pub(super) fn settle(
     };
     let (name, claim) = (turn.row.refund.as_str(), claim_number(turn));
     let settled = params![name, claim, state.name(), provider, cause];
-    Ok(db.prepare_cached(REFUND_SETTLED)?.execute(settled)? == 1)
+    let is_written = db.prepare_cached(REFUND_SETTLED)?.execute(settled)? == 1;
+    if is_written {
+        audit::note(db, me, name, &Change::settled(outcome))?;
+    }
+    Ok(is_written)
 }
 
 pub(super) fn show(db: &Connection, refund: &RefundId) -> Result<Option<RefundRow>, Fault> {

@@ -20,7 +20,7 @@ use crate::sql::StoreError;
 /// milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// More than this program has statements.
-const CACHED_STATEMENTS: usize = 64;
+const CACHED_STATEMENTS: usize = 96;
 
 /// An open file.
 pub(super) struct Opened {

@@ -1,7 +1,7 @@
 //! The statements for SQLite.
 
 /// The schema, one text for each version.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9];
 
 /// `sagas.number` and `payments.number` count up, so that entries of the same group lie on the same
 /// pages. The names are hashes: with them as keys of `journal` and `outbox`, each of 64 payments in
@@ -153,6 +153,61 @@ const V7: &str = "
         changed_at  INTEGER NOT NULL
     ) STRICT;
     CREATE INDEX disputes_of_payment ON disputes (payment, number);
+";
+
+/// Adds the audit trail. Rows and refunds of before are not in it. The triggers refuse mistakes, not an
+/// administrator, who can drop them.
+const V8: &str = "
+    CREATE TABLE audit (
+        seq         INTEGER PRIMARY KEY,
+        at          INTEGER NOT NULL,
+        instance    INTEGER NOT NULL,
+        subject     TEXT NOT NULL,
+        body        TEXT NOT NULL,
+        hash        TEXT NOT NULL
+    ) STRICT;
+    CREATE TRIGGER audit_keeps_entries BEFORE UPDATE ON audit
+    BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
+    CREATE TRIGGER audit_loses_no_entry BEFORE DELETE ON audit
+    BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
+    CREATE TABLE audit_head (
+        entries     INTEGER NOT NULL,
+        hash        TEXT NOT NULL,
+        rows_before INTEGER NOT NULL,
+        refunds_before INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO audit_head SELECT 0, '', (SELECT coalesce(max(number), 0) FROM payments),
+        (SELECT coalesce(max(number), 0) FROM refunds);
+";
+
+/// Adds the postings, with those of payments and refunds of before. Postings that would cancel out are
+/// left out: those of voided rows and failed refunds.
+const V9: &str = "
+    CREATE TABLE postings (
+        payment     TEXT NOT NULL,
+        refund      TEXT NOT NULL,
+        reason      TEXT NOT NULL,
+        account     TEXT NOT NULL
+            CHECK (account IN ('provider', 'merchants', 'refunds in transit')),
+        currency    TEXT NOT NULL,
+        minor       INTEGER NOT NULL CHECK (minor <> 0),
+        at          INTEGER NOT NULL,
+        PRIMARY KEY (payment, refund, reason, account)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO postings (payment, refund, reason, account, currency, minor, at)
+        SELECT payment, '', 'paid', account, currency, sign * minor, CAST(unixepoch('subsec') * 1000 AS INTEGER)
+        FROM payments, (SELECT 'provider' AS account, 1 AS sign UNION ALL SELECT 'merchants', -1) AS side
+        WHERE status = 'completed';
+    INSERT INTO postings (payment, refund, reason, account, currency, minor, at)
+        SELECT p.payment, r.name, 'refund begun', account, p.currency, sign * r.minor, CAST(unixepoch('subsec') * 1000 AS INTEGER)
+        FROM refunds r JOIN payments p ON p.number = r.payment,
+            (SELECT 'merchants' AS account, 1 AS sign UNION ALL SELECT 'refunds in transit', -1) AS side
+        WHERE r.state <> 'failed';
+    INSERT INTO postings (payment, refund, reason, account, currency, minor, at)
+        SELECT p.payment, r.name, 'refund succeeded', account, p.currency, sign * r.minor, CAST(unixepoch('subsec') * 1000 AS INTEGER)
+        FROM refunds r JOIN payments p ON p.number = r.payment,
+            (SELECT 'refunds in transit' AS account, 1 AS sign UNION ALL SELECT 'provider', -1) AS side
+        WHERE r.state = 'succeeded';
 ";
 
 pub(super) const IDENTITY: &str = "SELECT identity FROM store";
@@ -416,6 +471,30 @@ pub(super) const REFUND_FAILED_LATE: &str = "
         changed_at = CAST(unixepoch('subsec') * 1000 AS INTEGER)
     WHERE name = ?1 AND state = 'succeeded'";
 
+pub(super) const AUDIT_HEAD: &str = "
+    SELECT h.entries, h.hash, h.rows_before, h.refunds_before, s.identity,
+        CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    FROM audit_head h, store s";
+pub(super) const NEW_AUDIT: &str = "
+    INSERT INTO audit (seq, at, instance, subject, body, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+pub(super) const MOVE_HEAD: &str = "UPDATE audit_head SET entries = ?1, hash = ?2";
+
+/// A line for each of the two accounts. What is posted already stays as it is: a row that was lost and
+/// is written again is not posted twice. A payment that was voided before it had a row has no amount.
+pub(super) const POST_PAYMENT: &str = "
+    INSERT INTO postings (payment, refund, reason, account, currency, minor, at)
+    SELECT payment, '', ?2, account, currency, sign * minor,
+        CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    FROM payments, (SELECT ?3 AS account, 1 AS sign UNION ALL SELECT ?4, -1) AS side
+    WHERE payment = ?1 AND minor IS NOT NULL ON CONFLICT DO NOTHING";
+pub(super) const POST_REFUND: &str = "
+    INSERT INTO postings (payment, refund, reason, account, currency, minor, at)
+    SELECT p.payment, r.name, ?2, account, p.currency, sign * r.minor,
+        CAST(unixepoch('subsec') * 1000 AS INTEGER)
+    FROM refunds r JOIN payments p ON p.number = r.payment,
+        (SELECT ?3 AS account, 1 AS sign UNION ALL SELECT ?4, -1) AS side
+    WHERE r.name = ?1 ON CONFLICT DO NOTHING";
+
 /// The statements that use every table and every column.
 pub(super) const WRITES: &[&str] = &[
     OPEN,
@@ -444,6 +523,11 @@ pub(super) const WRITES: &[&str] = &[
     ARRIVAL_FAILED,
     NEW_DISPUTE,
     REFUND_FAILED_LATE,
+    NEW_AUDIT,
+    MOVE_HEAD,
+    AUDIT_HEAD,
+    POST_PAYMENT,
+    POST_REFUND,
     END_INSTANCE,
 ];
 
@@ -466,3 +550,53 @@ pub(super) const EVERY_REFUND: &str = "
     SELECT p.payment, coalesce(p.minor, 0), p.status,
         sum(CASE WHEN r.state <> 'failed' THEN r.minor ELSE 0 END)
     FROM refunds r JOIN payments p ON p.number = r.payment GROUP BY p.number";
+
+pub(super) const HAS_AUDIT: &str = "SELECT 1 FROM sqlite_schema WHERE name = 'audit_head'";
+pub(super) const EVERY_AUDIT: &str = "
+    SELECT seq, at, instance, subject, body, hash FROM audit ORDER BY seq";
+/// Each row with the entries about it. The names are not indexed: SQLite makes an index for the query.
+pub(super) const AUDITED_ROWS: &str = "
+    SELECT p.payment, p.transaction_id, coalesce(p.order_id, ''), coalesce(p.intent, ''),
+        coalesce(p.minor, 0), coalesce(p.currency, ''), p.status, coalesce(a.body, '')
+    FROM payments p LEFT JOIN audit a ON a.subject = p.payment
+    WHERE p.number > (SELECT rows_before FROM audit_head) ORDER BY p.number, a.seq";
+pub(super) const AUDITED_REFUNDS: &str = "
+    SELECT r.name, p.payment, r.minor, coalesce(p.currency, ''), r.state, coalesce(r.provider, ''),
+        coalesce(a.body, '')
+    FROM refunds r JOIN payments p ON p.number = r.payment LEFT JOIN audit a ON a.subject = r.name
+    WHERE r.number > (SELECT refunds_before FROM audit_head) ORDER BY r.number, a.seq";
+pub(super) const MISSING_ROWS: &str = r#"
+    SELECT subject FROM audit
+    WHERE body LIKE '{"change":"row_saved",%' AND subject NOT IN (SELECT payment FROM payments)
+    UNION ALL SELECT subject FROM audit
+    WHERE body LIKE '{"change":"refund_begun",%' AND subject NOT IN (SELECT name FROM refunds)"#;
+
+pub(super) const HAS_POSTINGS: &str = "SELECT 1 FROM sqlite_schema WHERE name = 'postings'";
+pub(super) const ACCOUNTS: &str = "
+    SELECT account, currency, sum(CASE WHEN minor > 0 THEN minor ELSE 0 END),
+        sum(CASE WHEN minor < 0 THEN -minor ELSE 0 END)
+    FROM postings GROUP BY account, currency ORDER BY currency, account";
+pub(super) const UNBALANCED: &str = "
+    SELECT payment, reason, sum(minor) FROM postings
+    GROUP BY payment, refund, reason, currency HAVING sum(minor) <> 0 ORDER BY payment";
+/// What the row of each payment and its refunds say, beside the sums of its postings.
+pub(super) const POSTED: &str = "
+    SELECT p.payment, CASE WHEN p.status = 'completed' THEN p.minor ELSE 0 END,
+        coalesce(r.processing, 0), coalesce(r.succeeded, 0), coalesce(q.provider, 0),
+        coalesce(q.merchants, 0), coalesce(q.transit, 0),
+        (SELECT count(*) FROM postings o WHERE o.payment = p.payment AND o.currency <> p.currency)
+    FROM payments p
+    LEFT JOIN (
+        SELECT payment, sum(CASE WHEN state = 'processing' THEN minor ELSE 0 END) AS processing,
+            sum(CASE WHEN state = 'succeeded' THEN minor ELSE 0 END) AS succeeded
+        FROM refunds GROUP BY payment
+    ) r ON r.payment = p.number
+    LEFT JOIN (
+        SELECT payment, sum(CASE WHEN account = 'provider' THEN minor ELSE 0 END) AS provider,
+            sum(CASE WHEN account = 'merchants' THEN minor ELSE 0 END) AS merchants,
+            sum(CASE WHEN account = 'refunds in transit' THEN minor ELSE 0 END) AS transit
+        FROM postings GROUP BY payment
+    ) q ON q.payment = p.payment ORDER BY p.number";
+pub(super) const ORPHANS: &str = "
+    SELECT DISTINCT payment FROM postings q
+    WHERE NOT EXISTS (SELECT 1 FROM payments WHERE payment = q.payment) ORDER BY payment";

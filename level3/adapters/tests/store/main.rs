@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test unwraps fails the test")]
 
+mod audit;
 mod backend;
 mod check;
 mod contract;
@@ -17,6 +18,7 @@ mod postgres;
 mod postgres_gone;
 mod postgres_reader;
 mod postgres_tls;
+mod postings;
 mod refunds;
 #[path = "../support/postgres.rs"]
 mod server;
@@ -96,6 +98,13 @@ macro_rules! durable {
             a_report_is_kept_once
             disputes_come_in_any_order
             a_refund_may_fail_late
+        } audit {
+            each_change_has_an_entry
+            changes_of_the_trail_are_found
+            two_processes_write_one_chain
+        } postings {
+            postings_follow_the_money
+            postings_that_do_not_fit_are_found
         } payments {
             books_balance
         } crashes {
@@ -104,7 +113,7 @@ macro_rules! durable {
         }})*
     };
     ($backend:ident: durable { $($case:ident)* } refunds { $($refund:ident)* } events { $($event:ident)* } inbox { $($report:ident)* }
-        payments { $($load:ident)* }
+        audit { $($entry:ident)* } postings { $($posting:ident)* } payments { $($load:ident)* }
         crashes { $($crash:ident)* }) => {
         mod $backend {
             use crate::backend::real;
@@ -124,6 +133,14 @@ macro_rules! durable {
             $(#[test]
             fn $report() {
                 crate::backend::$backend(|place| real().block_on(crate::inbox::$report(place)));
+            })*
+            $(#[test]
+            fn $entry() {
+                crate::backend::$backend(|place| real().block_on(crate::audit::$entry(place)));
+            })*
+            $(#[test]
+            fn $posting() {
+                crate::backend::$backend(|place| real().block_on(crate::postings::$posting(place)));
             })*
             $(#[test]
             fn $load() {

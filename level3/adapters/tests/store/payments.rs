@@ -24,8 +24,10 @@ use level3_harness::request;
 use level3_sim::{Dice, Latencies, RandomFaults, Rates, World};
 use tokio::time::{sleep, timeout};
 
+use crate::audit::whole;
 use crate::backend::{SHORT, leased, real};
 use crate::model::seed;
+use crate::postings::balanced;
 
 /// Longer than any of these tests takes on a machine that has nothing else to do, by far.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -105,6 +107,11 @@ impl Shop {
         let faults = RandomFaults::new(Rates::TEN_PERCENT, seed);
         let world = World::with(Latencies::NONE, Arc::new(faults), None);
         Self { world, seed, next: AtomicU32::new(0) }
+    }
+
+    /// What the provider has of the customers' money, by its own account.
+    fn net(&self) -> i64 {
+        self.world.intents().iter().map(|intent| intent.net()).sum()
     }
 
     pub fn gateway(&self, store: &Arc<dyn Store>) -> Gateway {
@@ -199,6 +206,8 @@ pub async fn books_balance(place: Place) {
     let counts = counts(&store).await;
     assert_eq!((counts.open, counts.parked), (0, 0));
     assert_eq!(counts.completed, u64::try_from(rows.len()).unwrap());
+    whole(&place).await;
+    assert_eq!(balanced(&place).await, shop.net());
 
     // Another process gives the same answers and calls no service.
     drop(gateways);
@@ -270,6 +279,8 @@ pub fn crashes_lose_nothing(place: Place) {
         let counts = counts(&store).await;
         assert_eq!((counts.open, counts.parked), (0, 0));
         assert_eq!(recovered.finished + recovered.undone, left);
+        whole(&place).await;
+        assert_eq!(balanced(&place).await, shop.net());
     });
 }
 
@@ -298,5 +309,7 @@ pub fn two_recover_at_once(place: Place) {
         }
         assert_eq!((one.drain(PATIENCE).await, other.drain(PATIENCE).await), (0, 0));
         shop.audit(&first).await;
+        whole(&place).await;
+        assert_eq!(balanced(&place).await, shop.net());
     });
 }

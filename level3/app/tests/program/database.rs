@@ -201,7 +201,8 @@ fn an_account_that_may_only_read_is_enough_to_look() {
     let Some(server) = server() else { return };
     let owner = place(&server, "postgres");
     let mut reader = Place::postgres(owner.url.replace("postgres@", "reader@"));
-    let looking = ["show run-1-2", "dead-letters", "check"];
+    let looking =
+        ["show run-1-2", "dead-letters", "check", "audit verify", "audit head", "trial-balance"];
     for args in looking {
         let empty = run(reader.program(args));
         assert_eq!(empty.code, Some(2), "{args}: {empty:#?}");

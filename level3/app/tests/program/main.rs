@@ -10,6 +10,7 @@
     reason = "starts programs, kills them and waits for them; what a test unwraps fails the test"
 )]
 
+mod audit;
 mod away;
 mod backup;
 mod commands;

@@ -5,15 +5,15 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use level3_adapters::postgres::PostgresStore;
+use level3_adapters::postgres::{PostgresAddress, PostgresReader, PostgresStore};
 use level3_adapters::sql::{BookedRow, Store};
-use level3_adapters::sqlite::SqliteStore;
+use level3_adapters::sqlite::{SqliteReader, SqliteStore};
 use level3_domain::ids::{PaymentId, TransactionId};
 use level3_domain::journal::{SagaId, Standing};
 use level3_domain::provider::RowStatus;
 use level3_sim::{NoFaults, World};
 
-use crate::process::Place;
+use crate::process::{PATIENCE, Place};
 
 /// What was seen while looking.
 #[derive(Debug, Default, Clone, Copy)]
@@ -49,7 +49,38 @@ pub fn check(place: &Place) -> Seen {
 
 /// The same with the simulated services somewhere else.
 pub fn check_with(place: &Place, simulated: &Path) -> Seen {
-    block_on(async { look(&*open(&place.url).await, simulated).await })
+    block_on(async {
+        let seen = look(&*open(&place.url).await, simulated).await;
+        let world = World::new(NoFaults).kept_in(simulated).unwrap();
+        books_agree(&place.url, &world).await;
+        seen
+    })
+}
+
+/// The audit trail is whole, the postings add up to zero, and they say that the provider has what it has
+/// by its own account.
+pub async fn books_agree(url: &str, world: &World) {
+    let (audited, balance) = match url.strip_prefix("sqlite:") {
+        Some(file) => {
+            let reader = SqliteReader::open(Path::new(file)).await.unwrap();
+            (reader.audit(Vec::new()).await, reader.trial_balance().await)
+        }
+        None => {
+            let address = PostgresAddress::new(url).unwrap();
+            let reader = PostgresReader::connect(address, PATIENCE).await.unwrap();
+            (reader.audit(Vec::new()).await, reader.trial_balance().await)
+        }
+    };
+    let (audited, balance) = (audited.unwrap().unwrap(), balance.unwrap().unwrap());
+    assert!(audited.is_fine(), "{audited:#?}");
+    assert!(balance.is_fine(), "{balance:#?}");
+    let mut net: HashMap<String, i64> = HashMap::new();
+    for intent in world.intents() {
+        *net.entry(intent.amount.currency().code().to_owned()).or_default() += intent.net();
+    }
+    for (currency, net) in net {
+        assert_eq!(balance.at_provider(&currency), net, "{currency}: {balance:#?}");
+    }
 }
 
 async fn look(store: &dyn Store, simulated: &Path) -> Seen {

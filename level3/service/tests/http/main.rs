@@ -19,5 +19,6 @@ mod refusals;
 mod reports;
 mod shop;
 mod sockets;
+mod threats;
 mod tls;
 mod webhooks;

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::client::{Answer, get, order, pay, refund};
 use super::start::{Serving, command, key};
-use crate::oracles::block_on;
+use crate::oracles::{block_on, books_agree};
 use crate::process::{PATIENCE, Place, dice, run};
 use crate::server::{Flush, Server};
 
@@ -153,6 +153,10 @@ fn killed(place: &Place, kills: u32, services: usize) {
     assert!(made > kills && unknown > kills, "hardly anything was under way");
     serving.terminate();
     assert_eq!(serving.end().0.code(), Some(0));
+    let world = World::new(NoFaults).kept_in(&place.simulated()).unwrap();
+    block_on(books_agree(&place.url, &world));
+    let balance = run(place.program("trial-balance --json"));
+    assert_eq!(balance.code, Some(0), "{balance:#?}");
     // The comparison with the provider finds nothing, although a charge is refunded as a whole.
     let compared = run(place.program("reconcile --json"));
     assert_eq!(compared.code, Some(0), "{compared:#?}");
