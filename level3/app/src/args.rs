@@ -13,7 +13,7 @@ use super::serve::{AddKeyArgs, AddWebhookArgs, ServeArgs};
 /// Makes a stream of payments, and loses none of them.
 ///
 /// Without a command: finishes the payments that an earlier run has left open, makes new payments,
-/// shows their progress, and checks the books at the end. Store and services are built in unless
+/// shows their progress, finishes what is still open, and checks the books at the end. Store and services are built in unless
 /// others are named.
 #[derive(Debug, Parser)]
 #[command(name = "payment-gateway", version, args_override_self = true, after_help = EXIT_CODES)]

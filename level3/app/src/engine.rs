@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use level3::gateway::{Gateway, GatewayConfig};
+use level3::gateway::{Gateway, GatewayConfig, GatewayConfigError};
 use level3::retry::Backoff;
 use level3_adapters::receipts::{ClaimedReceipts, Feed};
 use level3_adapters::sendgrid::{SendGrid, SendGridConfig, SendGridKey};
@@ -39,6 +39,7 @@ const SIMULATED_FEED_LAG: Duration = Duration::from_secs(1);
 /// The gateway, with the store and the services that it uses.
 pub struct Engine {
     pub gateway: Gateway,
+    parts: Parts,
     pub store: OpenStore,
     pub figures: Arc<Figures>,
     pub provider: Arc<Metered>,
@@ -48,6 +49,22 @@ pub struct Engine {
     pub world: World,
     pub simulated_mail: bool,
     failed_receipts: Mutex<UnboundedReceiver<(PaymentId, String)>>,
+}
+
+/// What a gateway is made of.
+struct Parts {
+    config: GatewayConfig,
+    providers: Providers,
+    journal: Arc<dyn Journal>,
+    observer: Arc<dyn Observer>,
+}
+
+impl Parts {
+    fn gateway(&self) -> Result<Gateway, GatewayConfigError> {
+        let Self { config, providers, journal, observer } = self;
+        let (journal, observer) = (Arc::clone(journal), Arc::clone(observer));
+        Gateway::new(config.clone(), providers.clone(), journal, observer)
+    }
 }
 
 /// How the gateway is connected to its store and its observers.
@@ -140,10 +157,11 @@ impl Engine {
         if wiring.is_patient {
             config = patient(config, args.undo_limit());
         }
-        let gateway = Gateway::new(config, providers, journal, observer)?;
+        let parts = Parts { config, providers, journal, observer };
         let failed_receipts = Mutex::new(failed_receipts);
         Ok(Self {
-            gateway,
+            gateway: parts.gateway()?,
+            parts,
             store,
             figures,
             provider,
@@ -152,6 +170,13 @@ impl Engine {
             simulated_mail,
             failed_receipts,
         })
+    }
+
+    /// Puts a new gateway in the place of one that has drained, which begins nothing more. It has the
+    /// store and the services of the old one, and breakers, limits and dead letters of its own.
+    pub fn replace_gateway(&mut self) -> Result<(), ProgramError> {
+        self.gateway = self.parts.gateway()?;
+        Ok(())
     }
 
     /// Returns the provider's client for refunds in part.
