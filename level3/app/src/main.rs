@@ -29,6 +29,7 @@ mod recovery;
 mod run_name;
 mod serve;
 mod settings;
+mod simulated;
 mod stop;
 mod stream;
 mod summary;

@@ -3,8 +3,10 @@
 use std::thread;
 use std::time::Duration;
 
+use process_kit::{Ended, Running, run};
+
 use crate::oracles;
-use crate::process::{Ended, Followed, Place, run};
+use crate::process::{Place, code_fits};
 use crate::server::{Flush, Server};
 use crate::waiting::under_way;
 use crate::wire::Wire;
@@ -16,7 +18,7 @@ fn the_program_waits_for_a_server_that_is_read_only() {
     let Some(server) = Server::start(Flush::Cache).unwrap() else { return };
     let place = Place::postgres(server.database().unwrap());
     let running =
-        Followed::start(place.program("--payments 1200 --rate 60 --failure-rate 0 --json"));
+        Running::start(place.program("--payments 1200 --rate 60 --failure-rate 0 --json"));
     under_way(&place);
     let read_only = |on: &str| {
         oracles::block_on(async {
@@ -49,7 +51,7 @@ fn the_program_waits_for_its_database() {
     let Some(mut server) = Server::start(Flush::Cache).unwrap() else { return };
     let place = Place::postgres(server.database().unwrap());
     let running =
-        Followed::start(place.program("--payments 600 --rate 100 --failure-rate 10 --json"));
+        Running::start(place.program("--payments 600 --rate 100 --failure-rate 10 --json"));
     under_way(&place);
     thread::sleep(Duration::from_secs(1));
     server.kill().unwrap();
@@ -57,14 +59,14 @@ fn the_program_waits_for_its_database() {
     server.restart().unwrap();
     let ended = running.end();
     let result = ended.json();
-    ended.code_fits();
+    code_fits(&ended);
     assert_eq!(result["payments"]["answered"], 600, "{result:#}");
     assert_eq!(result["books"]["wrong"], 0, "{result:#}");
     let seen = oracles::check(&place);
     // How many were paid depends on whether the ledger's breaker has opened, which is for a minute. The
     // next run has breakers of its own.
     let next = run(place.program("--payments 20 --failure-rate 0 --json"));
-    next.code_fits();
+    code_fits(&next);
     let told = &next.json()["payments"];
     assert!(told["paid"].as_u64() > Some(0), "{told:#}");
     println!("{} {} {:?}", result["payments"], result["unlucky"], seen);
@@ -84,7 +86,7 @@ fn ended_by_the_same_run(words: &str, times: u32) -> Option<Ended> {
     assert_eq!(wire.left(), 0, "{ended:#?}");
     assert!(ended.stderr.contains("1 payment still open"), "{ended:#?}");
     assert_eq!((&ended.json()["open"], &ended.json()["books"]["wrong"]), (&0.into(), &0.into()));
-    ended.code_fits();
+    code_fits(&ended);
     oracles::check(&place);
     Some(ended)
 }
