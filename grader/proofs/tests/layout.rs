@@ -13,8 +13,8 @@ enum Place {
     Level { number: u32, role: String },
     /// `grader/checks/levelN`.
     Checks { number: u32 },
-    /// `grader/bench/...`: what the benchmarks of the levels share. `grader/demo`: what their programs share.
-    /// `grader/pages`: what those with a page in a browser share.
+    /// `grader/bench/...`: what the benchmarks of the levels share. `grader/demo`: what their programs show while a part is not written.
+    /// `grader/pages`: what those with a page in a browser share. `grader/program`: what the programs share.
     Shared,
     /// `grader/browser`: what the tests of pages share. `grader/process`: what the tests of programs share.
     ForTests,
@@ -120,7 +120,7 @@ fn place(folder: &str) -> Place {
         ["grader", "checks", level] => {
             Place::Checks { number: number(level).expect("grader/checks/levelN") }
         }
-        ["grader", "bench", ..] | ["grader", "demo" | "pages"] => Place::Shared,
+        ["grader", "bench", ..] | ["grader", "demo" | "pages" | "program"] => Place::Shared,
         ["grader", "browser" | "process"] => Place::ForTests,
         ["grader", ..] => Place::Grader,
         [level, role @ ..] => {
@@ -180,7 +180,7 @@ fn forbidden(from: &Place, to: &Place, only_tests: bool) -> Option<String> {
             Some("the grader links no level and no check: it builds and runs them".to_owned())
         }
         (Place::Level { .. }, Place::Grader | Place::Checks { .. }) => Some(
-            "a level does not know its judge; of the grader it may use grader/bench, grader/demo and grader/pages, and in tests grader/browser and grader/process".to_owned(),
+            "a level does not know its judge; of the grader it may use grader/bench, grader/demo, grader/pages and grader/program, and in tests grader/browser and grader/process".to_owned(),
         ),
         (Place::Checks { .. }, Place::Checks { .. } | Place::Shared | Place::ForTests) => {
             Some("checks may use grader-kit and their level".to_owned())

@@ -4,8 +4,9 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use level3_domain::ids::{CardToken, Email};
+use program_kit::log::LogFormat;
 
 use super::place::StoreUrl;
 use super::serve::{AddKeyArgs, AddWebhookArgs, ServeArgs};
@@ -210,15 +211,6 @@ impl ServiceArgs {
         let default = || StoreUrl::Sqlite { file: "payments.sqlite".into(), max_pages: None };
         self.store.clone().unwrap_or_else(default)
     }
-}
-
-/// The format of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Text for people
-    Text,
-    /// One JSON object per line
-    Json,
 }
 
 impl StreamArgs {

@@ -17,6 +17,7 @@ use level3_domain::journal::Journal;
 use level3_domain::provider::{Providers, Receipts};
 use level3_domain::refund::PartRefunds;
 use level3_sim::World;
+use program_kit::run_name::random;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::Instant;
@@ -26,7 +27,6 @@ use super::figures::Figures;
 use super::meter::Metered;
 use super::place::OpenStore;
 use super::problem::ProgramError;
-use super::run_name::random;
 use super::simulated;
 use super::undo_limits::{patient, undo_limits};
 
@@ -173,8 +173,8 @@ impl Engine {
         })
     }
 
-    /// Puts a new gateway in the place of one that has drained, which begins nothing more. It has the
-    /// store and the services of the old one, and breakers, limits and dead letters of its own.
+    /// Replaces a gateway that has drained, and so begins nothing more. The new one has the same store and
+    /// services, and breakers, limits and dead letters of its own.
     pub fn replace_gateway(&mut self) -> Result<(), ProgramError> {
         self.gateway = self.parts.gateway()?;
         Ok(())

@@ -17,7 +17,6 @@ mod books;
 mod engine;
 mod figures;
 mod health;
-mod log;
 mod meter;
 mod password;
 mod pay;
@@ -26,11 +25,9 @@ mod problem;
 mod reading;
 mod reconcile;
 mod recovery;
-mod run_name;
 mod serve;
 mod settings;
 mod simulated;
-mod stop;
 mod stream;
 mod summary;
 mod undo_limits;
@@ -42,6 +39,7 @@ use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, FromArgMatches as _};
+use program_kit::stop::Shutdown;
 use serde_json::json;
 
 use args::{Cli, Command, ReconcileArgs, ServiceArgs};
@@ -50,7 +48,6 @@ use engine::{Engine, Payments, Wiring};
 use problem::{Outcome, ProgramError};
 use serve::ServeArgs;
 use settings::Settings;
-use stop::Shutdown;
 use view::say;
 
 /// The name of the command whose options a file may have in a table of their own.
@@ -84,7 +81,7 @@ fn main() -> ExitCode {
             Err(problem) => fail(&problem, json),
         };
     }
-    if let Err(error) = log::start(cli.services.log_format) {
+    if let Err(error) = program_kit::log::start(cli.services.log_format) {
         return fail(&error.into(), json);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -183,7 +180,7 @@ fn print_error(what: &str, exit_code: u8) {
 }
 
 async fn run(cli: &Cli) -> Result<Outcome, ProgramError> {
-    let stop = Shutdown::listen()?;
+    let stop = Shutdown::listen().map_err(ProgramError::System)?;
     let work = async {
         match &cli.command {
             None => pay::pay(cli, &stop).await,

@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use level3_adapters::sql::{Counts, StoreError};
 use level3_domain::answer::PayError;
+use program_kit::run_name;
+use program_kit::stop::Shutdown;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::args::Cli;
 use super::engine::Engine;
 use super::health::Health;
 use super::problem::{Outcome, ProgramError};
-use super::stop::Shutdown;
 use super::stream::Stream;
 use super::summary::{Run, Settled, Summary};
 use super::view::{View, say};
-use super::{FINISHING, books, print, print_json, run_name};
+use super::{FINISHING, books, print, print_json};
 
 /// Recovers, pays, drains, and checks the books.
 pub async fn pay(cli: &Cli, stop: &Shutdown) -> Result<Outcome, ProgramError> {
