@@ -13,9 +13,11 @@ enum Place {
     Level { number: u32, role: String },
     /// `grader/checks/levelN`.
     Checks { number: u32 },
-    /// `grader/bench/...`: what the benchmarks of the levels share. `grader/demo`: what their programs share.
-    /// `grader/pages`: what those with a page in a browser share. `grader/browser`: what the tests of pages share.
+    /// `grader/bench/...`: what the benchmarks of the levels share. `grader/demo`: what their programs show while a part is not written.
+    /// `grader/pages`: what those with a page in a browser share. `grader/program`: what the programs share.
     Shared,
+    /// `grader/browser`: what the tests of pages share. `grader/process`: what the tests of programs share.
+    ForTests,
     /// Everything else below `grader`.
     Grader,
 }
@@ -118,7 +120,8 @@ fn place(folder: &str) -> Place {
         ["grader", "checks", level] => {
             Place::Checks { number: number(level).expect("grader/checks/levelN") }
         }
-        ["grader", "bench", ..] | ["grader", "demo" | "browser" | "pages"] => Place::Shared,
+        ["grader", "bench", ..] | ["grader", "demo" | "pages" | "program"] => Place::Shared,
+        ["grader", "browser" | "process"] => Place::ForTests,
         ["grader", ..] => Place::Grader,
         [level, role @ ..] => {
             let number = number(level).unwrap_or_else(|| panic!("{folder}: no place of a package"));
@@ -167,14 +170,23 @@ fn forbidden(from: &Place, to: &Place, only_tests: bool) -> Option<String> {
                 format!("checks may use only {} of their own level", listed(CHECKS_MAY_USE))
             })
         }
-        (Place::Grader | Place::Shared, Place::Level { .. } | Place::Checks { .. }) => {
+        (Place::Level { .. } | Place::Grader | Place::Shared, Place::ForTests) => {
+            (!only_tests).then(|| "grader/browser and grader/process are for tests".to_owned())
+        }
+        (
+            Place::Grader | Place::Shared | Place::ForTests,
+            Place::Level { .. } | Place::Checks { .. },
+        ) => {
             Some("the grader links no level and no check: it builds and runs them".to_owned())
         }
         (Place::Level { .. }, Place::Grader | Place::Checks { .. }) => Some(
-            "a level does not know its judge; of the grader it may use grader/bench, grader/demo, grader/pages and grader/browser".to_owned(),
+            "a level does not know its judge; of the grader it may use grader/bench, grader/demo, grader/pages and grader/program, and in tests grader/browser and grader/process".to_owned(),
         ),
-        (Place::Checks { .. }, Place::Checks { .. } | Place::Shared) => {
+        (Place::Checks { .. }, Place::Checks { .. } | Place::Shared | Place::ForTests) => {
             Some("checks may use grader-kit and their level".to_owned())
+        }
+        (Place::ForTests, Place::Grader | Place::Shared | Place::ForTests) => {
+            Some("what tests share uses no package of the workspace".to_owned())
         }
         (Place::Level { .. } | Place::Grader | Place::Shared, Place::Shared)
         | (Place::Checks { .. } | Place::Grader | Place::Shared, Place::Grader) => None,
@@ -217,6 +229,8 @@ fn an_arrow_upwards_is_found() {
         ("level4", "level3/app"),
         ("level4", "level4/dashboard"),
         ("level5", "level4/dashboard"),
+        ("level4/dashboard", "grader/process"),
+        ("grader/process", "grader/pages"),
     ] {
         assert!(refused(from, to, false), "{from} may use {to}");
     }
@@ -227,6 +241,7 @@ fn an_arrow_upwards_is_found() {
         ("level4", "level3", false),
         ("level4/dashboard", "level4/ws", false),
         ("level4/dashboard", "grader/demo", false),
+        ("level4/dashboard", "grader/process", true),
         ("grader/checks/level3", "level3/harness", false),
         ("level3/bench", "grader/bench/criterion", true),
     ] {

@@ -4,8 +4,9 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use level3_domain::ids::{CardToken, Email};
+use program_kit::log::LogFormat;
 
 use super::place::StoreUrl;
 use super::serve::{AddKeyArgs, AddWebhookArgs, ServeArgs};
@@ -13,7 +14,7 @@ use super::serve::{AddKeyArgs, AddWebhookArgs, ServeArgs};
 /// Makes a stream of payments, and loses none of them.
 ///
 /// Without a command: finishes the payments that an earlier run has left open, makes new payments,
-/// shows their progress, and checks the books at the end. Store and services are built in unless
+/// shows their progress, finishes what is still open, and checks the books at the end. Store and services are built in unless
 /// others are named.
 #[derive(Debug, Parser)]
 #[command(name = "payment-gateway", version, args_override_self = true, after_help = EXIT_CODES)]
@@ -231,15 +232,6 @@ impl ServiceArgs {
         let default = || StoreUrl::Sqlite { file: "payments.sqlite".into(), max_pages: None };
         self.store.clone().unwrap_or_else(default)
     }
-}
-
-/// The format of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Text for people
-    Text,
-    /// One JSON object per line
-    Json,
 }
 
 impl StreamArgs {

@@ -114,11 +114,6 @@ impl Books {
         self.wrong == 0
     }
 
-    /// Whether every payment has ended.
-    pub const fn is_settled(&self) -> bool {
-        self.open == 0 && self.parked == 0
-    }
-
     async fn look_again(
         &mut self,
         store: &dyn Store,

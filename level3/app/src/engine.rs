@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use level3::gateway::{Gateway, GatewayConfig};
+use level3::gateway::{Gateway, GatewayConfig, GatewayConfigError};
 use level3::retry::Backoff;
 use level3_adapters::receipts::{ClaimedReceipts, Feed};
 use level3_adapters::sendgrid::{SendGrid, SendGridConfig, SendGridKey};
@@ -16,7 +16,8 @@ use level3_domain::ids::PaymentId;
 use level3_domain::journal::Journal;
 use level3_domain::provider::{Providers, Receipts};
 use level3_domain::refund::PartRefunds;
-use level3_sim::{Latencies, RandomFaults, Rates, World};
+use level3_sim::World;
+use program_kit::run_name::random;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::Instant;
@@ -26,7 +27,7 @@ use super::figures::Figures;
 use super::meter::Metered;
 use super::place::OpenStore;
 use super::problem::ProgramError;
-use super::run_name::random;
+use super::simulated;
 use super::undo_limits::{patient, undo_limits};
 
 /// How long SendGrid's activity feed may take to show a mail. SendGrid states no figure; half of what a
@@ -39,6 +40,7 @@ const SIMULATED_FEED_LAG: Duration = Duration::from_secs(1);
 /// The gateway, with the store and the services that it uses.
 pub struct Engine {
     pub gateway: Gateway,
+    parts: Parts,
     pub store: OpenStore,
     pub figures: Arc<Figures>,
     pub provider: Arc<Metered>,
@@ -48,6 +50,22 @@ pub struct Engine {
     pub world: World,
     pub simulated_mail: bool,
     failed_receipts: Mutex<UnboundedReceiver<(PaymentId, String)>>,
+}
+
+/// What a gateway is made of.
+struct Parts {
+    config: GatewayConfig,
+    providers: Providers,
+    journal: Arc<dyn Journal>,
+    observer: Arc<dyn Observer>,
+}
+
+impl Parts {
+    fn gateway(&self) -> Result<Gateway, GatewayConfigError> {
+        let Self { config, providers, journal, observer } = self;
+        let (journal, observer) = (Arc::clone(journal), Arc::clone(observer));
+        Gateway::new(config.clone(), providers.clone(), journal, observer)
+    }
 }
 
 /// How the gateway is connected to its store and its observers.
@@ -114,7 +132,7 @@ impl Engine {
         }
         let store = args.store().open().await?;
         same_provider(args, &store).await?;
-        let world = world(args, stripe.is_some(), mail.is_some())?;
+        let world = simulated::world(args, stripe.is_some(), mail.is_some())?;
 
         let simulated_mail = mail.is_none();
         let receipts = receipts(args, &store, &world, mail);
@@ -140,10 +158,11 @@ impl Engine {
         if wiring.is_patient {
             config = patient(config, args.undo_limit());
         }
-        let gateway = Gateway::new(config, providers, journal, observer)?;
+        let parts = Parts { config, providers, journal, observer };
         let failed_receipts = Mutex::new(failed_receipts);
         Ok(Self {
-            gateway,
+            gateway: parts.gateway()?,
+            parts,
             store,
             figures,
             provider,
@@ -152,6 +171,13 @@ impl Engine {
             simulated_mail,
             failed_receipts,
         })
+    }
+
+    /// Replaces a gateway that has drained, and so begins nothing more. The new one has the same store and
+    /// services, and breakers, limits and dead letters of its own.
+    pub fn replace_gateway(&mut self) -> Result<(), ProgramError> {
+        self.gateway = self.parts.gateway()?;
+        Ok(())
     }
 
     /// Returns the provider's client for refunds in part.
@@ -255,7 +281,7 @@ fn variable(option: &'static str, variable: &'static str) -> Result<String, Prog
 /// Checks that the store is used with the provider that it was begun with: no other provider can
 /// refund its charges.
 async fn same_provider(args: &ServiceArgs, store: &OpenStore) -> Result<(), ProgramError> {
-    let mut book = services(args).into_os_string();
+    let mut book = simulated::services(args).into_os_string();
     book.push(".provider");
     // A missing file counts as empty.
     let simulated = std::fs::metadata(&book).is_ok_and(|book| book.len() > 0);
@@ -267,49 +293,6 @@ async fn same_provider(args: &ServiceArgs, store: &OpenStore) -> Result<(), Prog
         return Err(ProgramError::ProviderUnknown { place, book });
     }
     Ok(())
-}
-
-/// The files of the simulated services.
-fn services(args: &ServiceArgs) -> PathBuf {
-    args.simulated.clone().unwrap_or_else(|| args.store().simulated())
-}
-
-/// The simulated services that the command line asks for.
-fn world(args: &ServiceArgs, stripe: bool, mail: bool) -> Result<World, ProgramError> {
-    let faults = RandomFaults::new(rates(args), args.seed);
-    // As with SendGrid, each request is a mail: what keeps a receipt from being sent twice is tested by it.
-    let world = World::with(Latencies::faster(args.speed), Arc::new(faults), None).repeating_mail();
-    if stripe && mail {
-        // The fraud check has no file.
-        return Ok(world);
-    }
-    let path = services(args);
-    world.kept_in(&path).map_err(|why| ProgramError::Simulated { path: files(path), why })
-}
-
-fn files(path: PathBuf) -> PathBuf {
-    let mut files = path.into_os_string();
-    files.push(".{provider,mails}");
-    files.into()
-}
-
-fn rates(args: &ServiceArgs) -> Rates {
-    if args.calm {
-        return Rates::NONE;
-    }
-    let Some(percent) = args.failure_rate else { return Rates::ASSIGNMENT };
-    // The percentage was checked: at most 1000 of 1000.
-    let rate = (percent * 10.0).round() as u32;
-    let declined = Rates::ASSIGNMENT.declined;
-    Rates {
-        create: rate,
-        fraud: rate,
-        confirm: rate,
-        save: rate,
-        receipt: rate,
-        other: rate,
-        declined,
-    }
 }
 
 /// Returns the configuration of the gateway. The limit of the account and the pauses between

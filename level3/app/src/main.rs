@@ -2,9 +2,9 @@
 //! `cargo run -p payment-gateway -- --help` lists the options.
 //!
 //! ```text
-//! args ── engine: store, services, gateway ── recovery ── stream ── drain ── books ── summary
-//!                                                          │ live figures: figures, meter, view
-//!                                                          └ ends early: stop (Ctrl-C), health (store)
+//! args ── engine: store, services, gateway ── pay: recovery ── stream ── drain ── recovery ── books ── summary
+//!                                                               │ live figures: figures, meter, view
+//!                                                               └ ends early: stop (Ctrl-C), health (store)
 //! serve: engine ── service (level3/service) ── recovery beside it ── drain
 //! ```
 //!
@@ -17,18 +17,17 @@ mod books;
 mod engine;
 mod figures;
 mod health;
-mod log;
 mod meter;
 mod password;
+mod pay;
 mod place;
 mod problem;
 mod reading;
 mod reconcile;
 mod recovery;
-mod run_name;
 mod serve;
 mod settings;
-mod stop;
+mod simulated;
 mod stream;
 mod summary;
 mod undo_limits;
@@ -36,26 +35,20 @@ mod view;
 
 use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, FromArgMatches as _};
+use program_kit::stop::Shutdown;
 use serde_json::json;
-use tokio::time::{MissedTickBehavior, interval};
 
 use args::{AuditCommand, Cli, Command, ReconcileArgs, ServiceArgs};
 use books::Books;
 use engine::{Engine, Payments, Wiring};
-use health::Health;
-use level3_domain::answer::PayError;
 use problem::{Outcome, ProgramError};
 use serve::ServeArgs;
 use settings::Settings;
-use stop::Shutdown;
-use stream::Stream;
-use summary::{Run, Summary};
-use view::{View, say};
+use view::say;
 
 /// The name of the command whose options a file may have in a table of their own.
 const SERVE: &str = "serve";
@@ -88,7 +81,7 @@ fn main() -> ExitCode {
             Err(problem) => fail(&problem, json),
         };
     }
-    if let Err(error) = log::start(cli.services.log_format) {
+    if let Err(error) = program_kit::log::start(cli.services.log_format) {
         return fail(&error.into(), json);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -187,10 +180,10 @@ fn print_error(what: &str, exit_code: u8) {
 }
 
 async fn run(cli: &Cli) -> Result<Outcome, ProgramError> {
-    let stop = Shutdown::listen()?;
+    let stop = Shutdown::listen().map_err(ProgramError::System)?;
     let work = async {
         match &cli.command {
-            None => pay(cli, &stop).await,
+            None => pay::pay(cli, &stop).await,
             Some(Command::Show { payment }) => reading::show(&cli.services, payment).await,
             Some(Command::DeadLetters) => reading::dead_letters(&cli.services).await,
             Some(Command::Check) => reading::check(&cli.services).await,
@@ -221,115 +214,6 @@ async fn run(cli: &Cli) -> Result<Outcome, ProgramError> {
     }
 }
 
-/// Recovers, pays, drains, and checks the books.
-async fn pay(cli: &Cli, stop: &Shutdown) -> Result<Outcome, ProgramError> {
-    let engine = Engine::start(&cli.services).await?;
-    let recovered = tokio::select! {
-        recovered = engine.recover() => recovered?,
-        () = stop.asked(1) => {
-            say("payment-gateway: stopped before any payment. The next start continues the recovery.");
-            engine.close(FINISHING).await;
-            return Ok(Outcome::Done);
-        }
-    };
-    let prefix = match &cli.stream.key_prefix {
-        Some(prefix) => prefix.clone(),
-        None => run_name::new_run(),
-    };
-    let payments = cli.stream.payments.get();
-    tracing::info!(payments, prefix, rate = cli.stream.rate, "the stream begins");
-    say(&format!(
-        "Paying {payments} payments, {prefix}-1 to {prefix}-{payments}, {} in a second: charged by {}, \
-         kept in {}.",
-        cli.stream.rate,
-        engine.payments.name(),
-        engine.store.store.place()
-    ));
-    let health = Arc::new(Health::new());
-    let stream =
-        Stream { args: &cli.stream, prefix: &prefix, engine: &engine, health: Arc::clone(&health) };
-    let took = watched(&engine, payments, stop, stream.pay(stop)).await;
-    let verdict = health.verdict();
-    let books = match &verdict {
-        None => {
-            finish(&engine).await?;
-            books(&engine).await?
-        }
-        Some(_) => None,
-    };
-    let problem = verdict.map(|(error, cause)| gave_up(&engine, error, cause));
-    // Without books, the counts of the store show what is left.
-    let is_settled = match &books {
-        Some(books) => books.balance() && books.is_settled(),
-        None if problem.is_some() => false,
-        None => is_settled(&engine).await?,
-    };
-    let args = &cli.stream;
-    let error = problem.as_ref().map(ToString::to_string);
-    let run = Run { args, prefix, seed: cli.services.seed, recovered, took, error, books };
-    let summary = Summary::new(&engine, run);
-    let is_fine = is_settled && summary.payments.all_are_well();
-    if cli.services.json {
-        print_json(&summary)?;
-    } else {
-        print(&summary.to_string())?;
-    }
-    engine.close(FINISHING).await;
-    match problem {
-        Some(problem) => {
-            say(&format!("payment-gateway: {problem}"));
-            Ok(Outcome::Stopped(problem.exit_code()))
-        }
-        None if is_fine => Ok(Outcome::Done),
-        None => Ok(Outcome::Unsettled),
-    }
-}
-
-/// Whether every payment of the store has ended.
-async fn is_settled(engine: &Engine) -> Result<bool, ProgramError> {
-    let counts = engine.store.store.counts().await?;
-    Ok(counts.open == 0 && counts.parked == 0)
-}
-
-/// Draws the progress while payments are under way.
-async fn watched(
-    engine: &Engine,
-    payments: u32,
-    stop: &Shutdown,
-    paying: impl Future<Output = Duration>,
-) -> Duration {
-    let view = View::new(payments);
-    let mut ticks = interval(view.period());
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    // The first tick comes at once, before there is any progress.
-    ticks.tick().await;
-    let mut paying = std::pin::pin!(paying);
-    let took = loop {
-        tokio::select! {
-            took = &mut paying => break took,
-            _ = ticks.tick() => {
-                view.draw(engine, stop.is_asked());
-                engine.note_failed_receipts().await;
-            }
-        }
-    };
-    view.finish();
-    engine.note_failed_receipts().await;
-    took
-}
-
-/// Recovers payments that are still open although none is under way: the store was unreachable when
-/// they should have ended.
-async fn finish(engine: &Engine) -> Result<(), ProgramError> {
-    if engine.store.store.counts().await?.open > 0 {
-        say("Some payments are still open. Finishing them.");
-        engine.gateway.recover().await.map_err(|error| engine.problem(error))?;
-        engine.gateway.drain(FINISHING).await;
-        engine.note_failed_receipts().await;
-    }
-    Ok(())
-}
-
 async fn books(engine: &Engine) -> Result<Option<Books>, ProgramError> {
     match engine.payments {
         Payments::Simulated => {
@@ -337,18 +221,6 @@ async fn books(engine: &Engine) -> Result<Option<Books>, ProgramError> {
             Books::check(store, &engine.world, engine.simulated_mail).await.map(Some)
         }
         Payments::Stripe { .. } => Ok(None),
-    }
-}
-
-fn gave_up(
-    engine: &Engine,
-    error: PayError,
-    cause: Option<level3_adapters::sql::StoreError>,
-) -> ProgramError {
-    say("The stream was stopped. The next start finishes what was under way.");
-    match cause {
-        Some(cause) => ProgramError::Store(cause),
-        None => engine.problem(error),
     }
 }
 

@@ -63,7 +63,7 @@ pub enum ProgramError {
     #[error(
         "RUST_LOG cannot be understood: {0}. Write a level (info), or parts with levels (level3=debug)"
     )]
-    Log(#[from] tracing_subscriber::filter::ParseError),
+    Log(#[from] program_kit::log::ParseError),
     /// The store belongs to the simulated provider, and `--stripe` names another one.
     #[error(
         "the payments in {place} were charged by the simulated provider. Name another store with --store, \

@@ -52,6 +52,32 @@ impl Engine {
         Ok(recovery)
     }
 
+    /// Ends payments that are still open although none is under way here: the store could not be reached
+    /// when they should have ended, or its answer to their first record was lost. To be called after the
+    /// gateway has drained; puts a new gateway in its place if there are any. The receipts have `limit`.
+    ///
+    /// As in [`recover`](Self::recover), payments that another process works on are open too.
+    pub async fn finish(&mut self, limit: Duration) -> Result<(), ProgramError> {
+        let open = self.store.store.counts().await?.open;
+        if open == 0 {
+            return Ok(());
+        }
+        say(&format!(
+            "{}: {}. Finishing what is left.",
+            self.store.store.place(),
+            plural(open, "payment", "still open")
+        ));
+        // A gateway that drains takes nothing over.
+        self.replace_gateway()?;
+        let recovered = explained(self.gateway.recover()).await;
+        let Recovered { finished, undone, parked, receipts } =
+            recovered.map_err(|error| self.problem(error))?;
+        self.gateway.drain(limit).await;
+        self.note_failed_receipts().await;
+        say(&Recovery { open, finished, undone, parked, receipts }.text());
+        Ok(())
+    }
+
     /// Returns the error of the store, or else that of the gateway.
     pub fn problem(&self, error: PayError) -> ProgramError {
         let store = &self.store.store;
@@ -69,7 +95,7 @@ async fn explained<T>(recovering: impl Future<Output = T>) -> T {
         return recovered;
     }
     say(&format!(
-        "Still recovering. A payment of another process is taken over after that process has been silent for {} s.",
+        "Still recovering. A payment whose owner may live is taken over {} s after the last record of it.",
         DEFAULT_LEASE.as_secs()
     ));
     recovering.await

@@ -17,6 +17,7 @@ use level3_adapters::sql::{Store, StoreError};
 use level3_adapters::stripe::events::EndpointSecret;
 use level3_adapters::webhooks::{HookClient, HookUrl};
 use level3_domain::journal::{Journal, SagaId};
+use program_kit::stop::Shutdown;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -26,7 +27,6 @@ use super::engine::{Engine, Wiring};
 use super::place::StoreUrl;
 use super::problem::{Outcome, ProgramError};
 use super::reconcile::sides;
-use super::stop::Shutdown;
 use super::view::say;
 use super::{FINISHING, print, print_json};
 

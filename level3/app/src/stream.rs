@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use level3::request::PaymentRequest;
+use program_kit::stop::Shutdown;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::args::StreamArgs;
 use super::engine::Engine;
 use super::health::Health;
-use super::stop::Shutdown;
 
 /// How long payments may still need after their clients have an answer: the gateway tries to undo
 /// for more than a minute.

@@ -35,9 +35,28 @@ pub struct Summary {
     pub unlucky: Vec<Unlucky>,
     /// Why the run was stopped; `None` if it was not.
     pub error: Option<String>,
+    /// What the store has at the end; `None` if the run was stopped.
+    #[serde(flatten)]
+    pub settled: Option<Settled>,
+}
+
+/// What the store has at the end of a run.
+#[derive(Debug, Serialize)]
+pub struct Settled {
+    /// Payments that are under way at another process, or that a dead process left behind.
+    pub open: u64,
+    /// Payments with a step that could not be undone.
+    pub parked: u64,
     /// The comparison of the store with the provider and the mails; `None` if one of them cannot be
     /// read as a whole.
     pub books: Option<Books>,
+}
+
+impl Settled {
+    /// Whether every payment has ended, and the books balance.
+    fn is_fine(&self) -> bool {
+        self.open == 0 && self.parked == 0 && self.books.as_ref().is_none_or(Books::balance)
+    }
 }
 
 /// The answers to the clients.
@@ -59,7 +78,7 @@ pub struct Payments {
 
 impl Payments {
     /// Whether every payment was paid or declined.
-    pub const fn all_are_well(&self) -> bool {
+    const fn all_are_well(&self) -> bool {
         self.failed + self.compensating + self.refused == 0
     }
 }
@@ -80,7 +99,7 @@ pub struct Run<'a> {
     pub recovered: Recovery,
     pub took: Duration,
     pub error: Option<String>,
-    pub books: Option<Books>,
+    pub settled: Option<Settled>,
 }
 
 impl Summary {
@@ -119,8 +138,14 @@ impl Summary {
             dead_letters: engine.gateway.dead_letters().len(),
             unlucky: figures.unlucky(),
             error: run.error,
-            books: run.books,
+            settled: run.settled,
         }
+    }
+
+    /// Whether every payment of the run was paid or declined, every payment of the store has ended, and
+    /// the books balance.
+    pub fn is_fine(&self) -> bool {
+        self.payments.all_are_well() && self.settled.as_ref().is_some_and(Settled::is_fine)
     }
 }
 
@@ -195,17 +220,18 @@ impl Summary {
             self.receipts_sent,
             self.dead_letters
         )?;
-        if let Some(books) = &self.books {
-            writeln!(f, "books    of {}, against {}", self.store, self.provider)?;
-            write!(f, "{books}")?;
-        } else {
-            let (store, provider) = (&self.store, &self.provider);
-            writeln!(
-                f,
-                "books    of {store}: payment-gateway reconcile compares them with {provider}"
-            )?;
+        let (store, provider) = (&self.store, &self.provider);
+        if let Some(Settled { books: Some(books), .. }) = &self.settled {
+            return write!(f, "books    of {store}, against {provider}\n{books}");
         }
-        Ok(())
+        writeln!(
+            f,
+            "books    of {store}: payment-gateway reconcile compares them with {provider}"
+        )?;
+        match &self.settled {
+            Some(Settled { open, parked, .. }) => write_left(f, *open, *parked),
+            None => Ok(()),
+        }
     }
 }
 
@@ -221,7 +247,7 @@ impl fmt::Display for Books {
             self.mails.map_or_else(String::new, |mails| format!("{mails} receipts out, ")),
             self.receipts_pending
         )?;
-        writeln!(f, "  {} payments open, {} that cannot be undone", self.open, self.parked)?;
+        write_left(f, self.open, self.parked)?;
         if self.unknown > 0 {
             writeln!(
                 f,
@@ -242,6 +268,11 @@ impl fmt::Display for Books {
         }
         Ok(())
     }
+}
+
+/// Writes how many payments of the store have not ended.
+fn write_left(f: &mut fmt::Formatter<'_>, open: u64, parked: u64) -> fmt::Result {
+    writeln!(f, "  {open} payments open, {parked} that cannot be undone")
 }
 
 /// Rounds a percentage to four decimals, since the sums of a share are not exact to the last bit.

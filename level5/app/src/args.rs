@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+use program_kit::log::LogFormat;
 use reqwest::Url;
 
 /// Moves events from a source to services, and loses none of them.
@@ -267,15 +268,6 @@ impl FromStr for JournalPlace {
             folder => Ok(Self::Folder(folder.into())),
         }
     }
-}
-
-/// The format of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Text for people
-    Text,
-    /// One JSON object per line
-    Json,
 }
 
 fn percent(text: &str) -> Result<f64, String> {

@@ -4,13 +4,13 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use program_kit::log;
+use program_kit::stop::Shutdown;
 use serde_json::json;
 
 use event_processor::args::Cli;
-use event_processor::log;
 use event_processor::problem::ProgramError;
 use event_processor::run::{print, run};
-use event_processor::stop::Shutdown;
 use event_processor::view::say;
 
 /// The exit code for a wrong command line.
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 
 fn start(cli: &Cli) -> Result<ExitCode, ProgramError> {
     log::start(cli.processor.log_format)?;
-    let stop = Shutdown::listen()?;
+    let stop = Shutdown::listen().map_err(ProgramError::System)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(ProgramError::System)?;
     let outcome = runtime.block_on(demo_kit::written(run(cli, &stop)));

@@ -104,7 +104,7 @@ pub enum ProgramError {
     #[error(
         "RUST_LOG cannot be understood: {0}. Write a level (info), or parts with levels (level5_journal=debug)"
     )]
-    Log(#[from] tracing_subscriber::filter::ParseError),
+    Log(#[from] program_kit::log::ParseError),
     /// The result cannot be written.
     #[error("stdout: {0}")]
     Output(io::Error),

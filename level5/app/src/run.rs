@@ -14,6 +14,8 @@ use jiff::Timestamp;
 use level5::event_processor::{
     Config, Event, EventId, Journal as _, Processor, Rejected, Report, Service, breaker, retry,
 };
+use program_kit::run_name::new_run;
+use program_kit::stop::Shutdown;
 use serde_json::json;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::{JoinSet, block_in_place};
@@ -27,10 +29,8 @@ use crate::ingest::{Ingest, Moving, rate_of_lane};
 use crate::journal::AnyJournal;
 use crate::monitor::{Monitor, Phase};
 use crate::problem::{Outcome, ProgramError};
-use crate::run_name::new_run;
 use crate::sink::{AnySink, FileSink, Heard, HttpSink, Listening, Simulated};
 use crate::source::{Generator, HttpSource, Lane, Lines};
-use crate::stop::Shutdown;
 use crate::summary::{Delivered, RecoveredCounts, Refused, Summary, Written};
 use crate::view::{View, say};
 

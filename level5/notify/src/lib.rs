@@ -26,7 +26,6 @@ pub mod channel;
 pub mod day;
 pub mod desk;
 pub mod entry;
-pub mod log;
 pub mod plan;
 pub mod problem;
 pub mod profile;

@@ -4,12 +4,13 @@ use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use program_kit::log::{self, LogFormat};
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
 use notifier::args::{Cli, Command, ServeArgs};
 use notifier::problem::ProgramError;
-use notifier::{day, log, run};
+use notifier::{day, run};
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
 }
 
 fn play() -> Result<(), ProgramError> {
-    log::start()?;
+    log::start(LogFormat::Text)?;
     // A clock that jumps to the next timer whenever all tasks wait: a day takes a moment.
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(ProgramError::System)?;
@@ -50,7 +51,7 @@ fn play() -> Result<(), ProgramError> {
 }
 
 fn serve(args: &ServeArgs) -> Result<(), ProgramError> {
-    log::start()?;
+    log::start(LogFormat::Text)?;
     // A part that the learner has not written is named on stderr, and is no panic here.
     demo_kit::watch();
     let stop = CancellationToken::new();

@@ -49,7 +49,7 @@ pub enum ProgramError {
     Client(#[from] reqwest::Error),
     /// `RUST_LOG` has a value that names no part of the program.
     #[error("RUST_LOG cannot be understood: {0}. Write a level (info), or parts with levels")]
-    Log(#[from] tracing_subscriber::filter::ParseError),
+    Log(#[from] program_kit::log::ParseError),
     /// The output.
     #[error("stdout: {0}")]
     Output(io::Error),

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use level3_sim::{NoFaults, World};
+use process_kit::{Ended, PATIENCE, Running, run};
 use serde_json::Value;
 
-use crate::process::{Ended, PATIENCE, Place, Running, run};
+use crate::process::Place;
 
 /// The program on another store of the place, with the same services.
 fn on(place: &Place, store: &Path, args: &str) -> Ended {
@@ -25,7 +26,7 @@ fn count(report: &Value, what: &str) -> u64 {
 fn a_copy_of_a_store_in_use_is_complete() {
     let place = Place::sqlite();
     let line = "--payments 2000 --rate 400 --calls 4000 --failure-rate 0";
-    let running = Running::quietly(place.program(line));
+    let running = Running::start(place.program(line));
     let file = place.folder().join("copy");
     let begun = Instant::now();
     let rows = loop {

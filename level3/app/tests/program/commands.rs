@@ -1,11 +1,12 @@
 //! The commands beside the stream, and services that are not simulated.
 
+use process_kit::{Ended, run};
 use serde_json::json;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use crate::oracles;
-use crate::process::{Ended, Place, run};
+use crate::process::Place;
 
 const SENDGRID: &str = "--mail-from shop@example.com --sendgrid";
 

@@ -6,16 +6,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
 
+use process_kit::{Ended, eventually, run};
 use tokio_postgres::NoTls;
 
 use crate::oracles::block_on;
-use crate::process::{Ended, Place, program, run};
+use crate::process::{Place, program};
 use crate::server::{Flush, Server};
 
-/// Longer than anything here takes, by far.
-const PATIENCE: Duration = Duration::from_secs(120);
 const PASSWORD: &str = "hunter2-hidden";
 /// The account `secret` needs a password.
 const RULES: &str = "
@@ -152,11 +150,7 @@ fn typed(place: &Place, args: &str, keys: &str) -> Option<Left> {
         let _ = output.read_to_end(&mut seen);
         String::from_utf8_lossy(&seen).into_owned()
     });
-    let begun = Instant::now();
-    while !is_hidden(&place.folder().join("name")) {
-        assert!(begun.elapsed() < PATIENCE, "the program hides nothing");
-        thread::sleep(Duration::from_millis(20));
-    }
+    eventually("a hidden answer", || is_hidden(&place.folder().join("name")));
     keyboard.write_all(keys.as_bytes()).unwrap();
     let screen = screen.join().unwrap();
     drop(keyboard);

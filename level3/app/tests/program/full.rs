@@ -2,8 +2,10 @@
 
 use std::process::{Command, Stdio};
 
+use process_kit::run;
+
 use crate::oracles;
-use crate::process::{Place, run};
+use crate::process::{Place, code_fits};
 
 #[test]
 fn a_full_store_stops_the_stream_and_loses_nothing() {
@@ -22,7 +24,7 @@ fn a_full_store_stops_the_stream_and_loses_nothing() {
     assert!(paid > 10, "{ended:#?}");
 
     let next = run(place.program("--payments 20 --failure-rate 0 --json"));
-    next.code_fits();
+    code_fits(&next);
     let result = next.json();
     assert!(result["payments"]["paid"].as_u64() > Some(0), "{result:#}");
     let seen = oracles::check(&place);
@@ -87,7 +89,7 @@ fn a_full_disk_stops_the_stream_and_loses_nothing() {
 
     disk.resize(64 * 1024);
     let next = with("--payments 20 --failure-rate 0 --json");
-    next.code_fits();
+    code_fits(&next);
     let seen = oracles::check_with(&place, &services);
     assert!(seen.charged as u64 >= paid, "{seen:?}, and {paid} were told that they have paid");
 }

@@ -3,17 +3,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+
+use process_kit::{Ended, Running, eventually, run};
 
 use crate::oracles::block_on;
-use crate::process::{Ended, Followed, Place, run};
+use crate::process::Place;
 use crate::server::{Flush, Server};
 use crate::service::client::{get, order, pay};
 use crate::service::start::{Serving, command, key};
 
-/// Longer than anything here takes, by far.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// Many more payments than are paid before the store is lost.
 const STREAM: &str = "--payments 100000 --rate 200 --failure-rate 0 --json";
 
@@ -25,12 +23,8 @@ fn file(place: &Place) -> PathBuf {
 fn wait_for_charges(place: &Place) {
     let mut book = place.simulated().into_os_string();
     book.push(".provider");
-    let begun = Instant::now();
     let lines = || fs::read_to_string(&book).unwrap_or_default().lines().count();
-    while lines() < 40 {
-        assert!(begun.elapsed() < PATIENCE, "nothing was charged");
-        thread::sleep(Duration::from_millis(20));
-    }
+    eventually("charges", || lines() >= 40);
 }
 
 fn stopped(ended: &Ended, words: &[&str]) {
@@ -45,7 +39,7 @@ fn stopped(ended: &Ended, words: &[&str]) {
 #[test]
 fn a_file_that_is_deleted_stops_the_stream() {
     let place = Place::sqlite();
-    let running = Followed::start(place.program(STREAM));
+    let running = Running::start(place.program(STREAM));
     wait_for_charges(&place);
     fs::remove_file(file(&place)).unwrap();
     stopped(&running.end(), &["was deleted or replaced while it was in use"]);
@@ -55,7 +49,7 @@ fn a_file_that_is_deleted_stops_the_stream() {
 fn another_store_in_the_file_stops_the_stream() {
     let (place, other) = (Place::sqlite(), Place::sqlite());
     assert_eq!(run(other.program("--payments 5 --failure-rate 0")).code, Some(0));
-    let running = Followed::start(place.program(STREAM));
+    let running = Running::start(place.program(STREAM));
     wait_for_charges(&place);
     // The file keeps its number, as with `cp`.
     fs::copy(file(&other), file(&place)).unwrap();
@@ -69,7 +63,7 @@ fn another_store_in_the_file_stops_the_stream() {
 fn a_database_that_is_deleted_stops_the_stream() {
     let Some(server) = Server::start(Flush::Cache).unwrap() else { return };
     let place = Place::postgres(server.database().unwrap());
-    let running = Followed::start(place.program(STREAM));
+    let running = Running::start(place.program(STREAM));
     wait_for_charges(&place);
     block_on(async {
         let (server, name) = place.url.rsplit_once('/').unwrap();
@@ -104,9 +98,10 @@ fn a_file_that_is_deleted_stops_the_service() {
                 }
             }
         });
-        let (status, log) = serving.end();
-        assert_eq!(status.code(), Some(3), "{log}");
-        assert!(log.contains("was deleted or replaced while it was in use"), "{log}");
+        let ended = serving.end();
+        assert_eq!(ended.code, Some(3), "{ended:#?}");
+        let why = "was deleted or replaced while it was in use";
+        assert!(ended.stderr.contains(why), "{ended:#?}");
     }
 }
 

@@ -33,4 +33,5 @@ mod stripe;
 mod together;
 mod two_stores;
 mod waiting;
+mod wire;
 mod wrong;

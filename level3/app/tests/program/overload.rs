@@ -1,7 +1,9 @@
 //! Far more payments than the account allows, in real time.
 
+use process_kit::run;
+
 use crate::oracles;
-use crate::process::{Place, run};
+use crate::process::Place;
 
 /// Far more than the account takes. How much is paid depends on the machine; that everything which is begun is
 /// paid does not, unless the machine stands still for seconds: then the time of the payments under way is over.

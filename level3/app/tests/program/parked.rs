@@ -1,8 +1,9 @@
 //! A payment that cannot be undone: every command says so with its exit code.
 
 use level3_domain::journal::{FailureKind, Record, SagaFailure, StepName};
+use process_kit::run;
 
-use crate::process::{Place, run};
+use crate::process::Place;
 
 /// Parks the first payment of a store, as a process would whose undos all fail.
 fn park(place: &Place) {

@@ -1,11 +1,12 @@
 //! Providers that refuse in the middle of a run: the cause and the remedy are on the screen and in
 //! the log, and nothing that was sent is in either.
 
+use process_kit::{Ended, run};
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::process::{Ended, Place, run};
+use crate::process::Place;
 
 const CARD: &str = "pm_canary_token_7261";
 const EMAIL: &str = "canary.address@example.org";

@@ -6,9 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use level3_sim::{NoFaults, World};
+use process_kit::{Running, run};
 
 use crate::oracles::{self, block_on};
-use crate::process::{Place, Running, dice, run};
+use crate::process::{Place, dice};
 
 const KILLS: u32 = 20;
 
@@ -27,12 +28,12 @@ struct Receipts {
 
 /// Kills the program while it sends receipts, and lets a last one finish.
 fn killed(place: &Place, options: &str) -> Receipts {
-    let (dice, mut receipts) = (dice(), Receipts::default());
+    let (mut dice, mut receipts) = (dice(), Receipts::default());
     for _ in 0..KILLS {
         let seed = dice.below(1_000_000);
         let line =
             format!("--payments 100000 --rate 400 --failure-rate 10 --seed {seed} {options}");
-        let running = Running::quietly(place.program(&line));
+        let running = Running::start(place.program(&line));
         sends_receipts(place);
         thread::sleep(Duration::from_millis(dice.below(300)));
         running.kill();

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::process::{program, run};
+use process_kit::run;
+
+use crate::process::program;
 
 #[test]
 fn the_options_of_a_service_are_listed_with_their_sources() {

@@ -1,7 +1,9 @@
 //! Ctrl-C.
 
+use process_kit::{Running, run};
+
 use crate::oracles;
-use crate::process::{Followed, Place, run};
+use crate::process::{Place, code_fits};
 use crate::stripe::Stripe;
 use crate::waiting::under_way;
 
@@ -13,11 +15,11 @@ fn once_drains() {
     let place = Place::sqlite();
     // A payment takes more than a second, so that some are under way at any time.
     let line = "--payments 100000 --rate 10 --failure-rate 0 --json";
-    let running = Followed::start(place.program_at(1, line));
+    let running = Running::start(place.program_at(1, line));
     under_way(&place);
     running.interrupt();
     let ended = running.end();
-    ended.code_fits();
+    code_fits(&ended);
     let result = ended.json();
     assert!(result["payments"]["answered"].as_u64().unwrap() < 100_000, "{result:#}");
     assert_eq!(result["books"]["open"], 0, "{result:#}");
@@ -34,11 +36,11 @@ fn twice_ends_at_once_and_the_next_start_recovers() {
         program.args(["--stripe", &stripe.url]).env("STRIPE_SECRET_KEY", "sk_test_hidden");
         program
     };
-    let mut running = Followed::start(program("--payments 100000 --rate 40"));
+    let running = Running::start(program("--payments 100000 --rate 40"));
     stripe.has_an_intent();
     running.interrupt();
     // The system merges two signals if the program has not taken the first one.
-    running.says(STOPPING);
+    running.stderr.says(STOPPING);
     running.interrupt();
     let ended = running.end();
     assert_eq!(ended.code, Some(130), "{ended:#?}");

@@ -5,14 +5,15 @@ use std::thread;
 use std::time::Duration;
 
 use level3_domain::ids::PaymentId;
+use process_kit::{Running, run};
 
 use crate::oracles::{self, block_on, open_sagas};
-use crate::process::{Followed, Place, Running, run};
+use crate::process::{Place, code_fits};
 use crate::server::{Flush, Server};
 
 /// Two recover at once what a third has left.
 fn two_recover(place: &Place) {
-    let running = Running::quietly(place.program("--payments 100000 --rate 800 --failure-rate 10"));
+    let running = Running::start(place.program("--payments 100000 --rate 800 --failure-rate 10"));
     let mut open = Vec::new();
     // A minute: a busy machine may be slow to start the program.
     for _ in 0..600 {
@@ -26,8 +27,8 @@ fn two_recover(place: &Place) {
     let open = if open.is_empty() { open } else { open_sagas(place) };
     assert!(!open.is_empty(), "nothing was under way");
 
-    let both = [(); 2].map(|()| Followed::start(place.program("recover --json")));
-    let both = both.map(Followed::end);
+    let both = [(); 2].map(|()| Running::start(place.program("recover --json")));
+    let both = both.map(Running::end);
     let mut recovered = 0;
     for one in &both {
         assert_eq!(one.code, Some(0), "{one:#?}");
@@ -71,9 +72,9 @@ fn two_pay_the_same_payments() {
     assert_eq!(run(place.program("--payments 1")).code, Some(0));
     // Fewer than may be under way at once, so that none is refused even if the machine offers them all together.
     let line = "--payments 40 --rate 20 --failure-rate 0 --key-prefix same --json";
-    let both = [(); 2].map(|()| Followed::start(place.program(line)));
-    for one in both.map(Followed::end) {
-        one.code_fits();
+    let both = [(); 2].map(|()| Running::start(place.program(line)));
+    for one in both.map(Running::end) {
+        code_fits(&one);
         let result = one.json();
         assert_eq!(result["payments"]["answered"], 40, "{result:#}");
         assert_eq!(result["books"]["wrong"], 0, "{result:#}");

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use level3_domain::ids::{PaymentId, PaymentKey};
 use level3_sim::{NoFaults, World};
+use process_kit::run;
 
 use crate::oracles::{block_on, open};
-use crate::process::{Place, run};
+use crate::process::{Place, code_fits};
 
 const PAYMENTS: u32 = 10;
 
@@ -26,7 +27,7 @@ fn pay(place: &Place, store: &Path) -> HashSet<String> {
     let paid = answered["paid"].as_u64().unwrap();
     assert_eq!(answered["answered"], PAYMENTS, "{ended:#?}");
     assert_eq!(result["books"]["wrong"], 0, "{ended:#?}");
-    ended.code_fits();
+    code_fits(&ended);
 
     let world = World::new(NoFaults).kept_in(&place.simulated()).unwrap();
     let charged: Vec<_> = world.intents().into_iter().filter(|intent| intent.net() > 0).collect();

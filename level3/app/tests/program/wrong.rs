@@ -3,7 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::process::{Ended, Place, program, run};
+use process_kit::{Ended, run};
+
+use crate::process::{Place, program};
 
 fn says(ended: &Ended, code: i32, words: &[&str]) {
     assert_eq!(ended.code, Some(code), "{ended:#?}");

@@ -5,13 +5,14 @@ use level5::event_processor::{
     Ack, Batch, Encoding, Event, EventId, SendError, Service, Sink as _,
 };
 use level5::priority_queue::Priority;
+use process_kit::Running;
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use wiremock::matchers::{header, method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
-use crate::process::{Followed, Place};
+use crate::process::{Place, balance};
 
 fn batch(encoding: Encoding) -> Batch {
     let event = |id: &str| {
@@ -95,9 +96,9 @@ async fn batches_arrive_over_http() {
         server.uri()
     );
     let program = place.program(&args);
-    let ended = tokio::task::spawn_blocking(|| Followed::start(program).end()).await.unwrap();
+    let ended = tokio::task::spawn_blocking(|| Running::start(program).end()).await.unwrap();
     assert_eq!(ended.code, Some(0), "{ended:#?}");
-    assert_eq!(ended.balance().delivered, 2000);
+    assert_eq!(balance(&ended).delivered, 2000);
     let paths: std::collections::BTreeSet<_> = server
         .received_requests()
         .await

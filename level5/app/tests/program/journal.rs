@@ -3,7 +3,9 @@
 use std::fs;
 use std::process::Command;
 
-use crate::process::{Balance, Followed, Place, eventually};
+use process_kit::{Running, eventually};
+
+use crate::process::{Balance, Place, balance};
 
 /// A journal with 3000 pending events, in three groups at least: each run writes one of its own.
 fn filled() -> Place {
@@ -12,7 +14,7 @@ fn filled() -> Place {
         let ended = place.run(&format!(
             "--events 1000 --event-bytes 1000 --id-prefix e-{run} --latency 3600000 --drain 0 --json"
         ));
-        assert_eq!(ended.balance().pending, run * 1000, "{ended:#?}");
+        assert_eq!(balance(&ended).pending, run * 1000, "{ended:#?}");
     }
     place
 }
@@ -27,7 +29,7 @@ fn a_cut_end_is_noticed_and_costs_only_itself() {
     assert_eq!(next.code, Some(0), "{next:#?}");
     assert!(next.stderr.contains("in the middle of a write"), "{next:#?}");
     assert!(next.json()["recovered"]["torn_bytes"].as_u64() > Some(0), "{next:#?}");
-    next.balance();
+    balance(&next);
 }
 
 #[test]
@@ -52,7 +54,7 @@ fn a_damaged_record_is_named_and_accepted_only_on_request() {
     assert_eq!(next.code, Some(1), "{next:#?}");
     assert_eq!(next.json()["recovered"]["unreadable"], serde_json::json!([name]));
     let all = Balance { accepted: 2999, delivered: 2999, dead: 0, pending: 0 };
-    assert_eq!(next.balance(), all);
+    assert_eq!(balance(&next), all);
     let out = fs::read_to_string(place.file("out")).unwrap();
     assert!(!out.contains(&format!("\"id\":\"{name}\"")));
     assert_eq!(place.run("--events 0").code, Some(0));
@@ -73,7 +75,7 @@ fn a_newer_version_is_refused() {
 #[test]
 fn a_second_program_is_refused() {
     let place = Place::new();
-    let running = Followed::start(place.program("--events 1000000000 --rate 100 --json"));
+    let running = Running::start(place.program("--events 1000000000 --rate 100 --json"));
     eventually("a segment", || {
         place.file("events.journal").exists() && !place.segments().is_empty()
     });
@@ -94,11 +96,11 @@ fn a_full_journal_stops_the_stream_and_loses_nothing() {
     for words in ["reached its limit", "the next start delivers them"] {
         assert!(ended.stderr.contains(words), "{ended:#?}");
     }
-    let pending = ended.balance().pending;
+    let pending = balance(&ended).pending;
     assert!(pending > 100, "{ended:#?}");
     let next = place.run("--events 1000 --json --journal-limit 8");
     assert_eq!(next.code, Some(0), "{next:#?}");
-    assert_eq!(next.balance().delivered, pending + 1000);
+    assert_eq!(balance(&next).delivered, pending + 1000);
 }
 
 /// A limit on the length of a file, in blocks of 512 bytes. Without the signal a write above it is an error, as on a full
@@ -111,12 +113,12 @@ fn a_full_disk_stops_the_stream_and_loses_nothing() {
     program.current_dir(place.folder()).args(["-c", script, env!("CARGO_BIN_EXE_event-processor")]);
     let args = "--events 100000 --event-bytes 500 --latency 3600000 --drain 0 --json";
     program.args(args.split(' '));
-    let ended = Followed::start(program).end();
+    let ended = Running::start(program).end();
     assert_eq!(ended.code, Some(3), "{ended:#?}");
     assert!(ended.stderr.contains("no space is left"), "{ended:#?}");
     assert!(ended.stderr.contains("make room on its disk"), "{ended:#?}");
-    let pending = ended.balance().pending;
+    let pending = balance(&ended).pending;
     let next = place.run("--events 1000 --json");
     assert_eq!(next.code, Some(0), "{next:#?}");
-    assert_eq!(next.balance().delivered, pending + 1000);
+    assert_eq!(balance(&next).delivered, pending + 1000);
 }

@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::thread;
 use std::time::Duration;
 
-use crate::process::{Dice, Followed, Place};
+use process_kit::{Dice, Running};
+
+use crate::process::{Place, balance};
 
 /// How many times the program is killed: `EVENT_PROCESSOR_KILLS`, or so many.
 const KILLS: u64 = 100;
@@ -27,7 +29,7 @@ fn delivered(place: &Place) -> HashMap<String, u64> {
 #[test]
 fn what_was_accepted_is_delivered() {
     let place = Place::new();
-    let mut dice = Dice::new();
+    let mut dice = Dice::of_variable("EVENT_PROCESSOR_SEED");
     let kills =
         std::env::var("EVENT_PROCESSOR_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
     let mut accepted = HashSet::new();
@@ -35,21 +37,21 @@ fn what_was_accepted_is_delivered() {
         let program = format!(
             "--events 100000000 --id-prefix round-{round} --acks --sink lines:out --batch 50 --threshold 2000 --rate 20000 --journal-limit 8"
         );
-        let mut running = Followed::start(place.program(&program));
+        let running = Running::start(place.program(&program));
         // In the start, in the recovery, or in the stream; every second time in the stream for certain, however slow
         // the machine is.
         if round % 2 == 1 {
-            running.prints();
+            running.stdout.has_begun();
         }
         thread::sleep(Duration::from_millis(dice.below(500)));
-        let printed = running.kill();
+        let printed = running.kill().stdout;
         // The last line may be cut.
         let whole = printed.rfind('\n').map_or("", |end| &printed[..end]);
         accepted.extend(whole.lines().map(str::to_owned));
     }
     let last = place.run("--events 100 --id-prefix last --sink lines:out --json");
     assert_eq!(last.code, Some(0), "{last:#?}");
-    last.balance();
+    balance(&last);
     let delivered = delivered(&place);
     let lost: Vec<_> = accepted.iter().filter(|id| !delivered.contains_key(*id)).collect();
     let repeated: u64 = delivered.values().map(|times| times - 1).sum();

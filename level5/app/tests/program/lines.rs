@@ -4,7 +4,9 @@ use std::fs;
 use std::io::Write as _;
 use std::process::Stdio;
 
-use crate::process::{Followed, Place, eventually};
+use process_kit::{Running, eventually};
+
+use crate::process::{Place, balance};
 
 #[test]
 fn lines_are_delivered_and_bad_ones_are_named() {
@@ -18,7 +20,7 @@ fn lines_are_delivered_and_bad_ones_are_named() {
     fs::write(place.file("in"), text).unwrap();
     let ended = place.run("--source lines:in --sink lines:out --json");
     assert_eq!(ended.code, Some(1), "{ended:#?}");
-    assert_eq!(ended.balance().delivered, 1000);
+    assert_eq!(balance(&ended).delivered, 1000);
     let refused = &ended.json()["refused"];
     assert_eq!((&refused["duplicates"], &refused["skipped_lines"]), (&1.into(), &2.into()));
     for words in ["line 1002 is skipped", "line 1003 is skipped", "write one JSON object"] {
@@ -44,7 +46,7 @@ fn a_large_event_passes() {
     let line = format!("{{\"id\":\"a\",\"kind\":\"mail\",\"data\":\"{data}\"}}\n");
     fs::write(place.file("in"), line.repeat(2).replacen("\"a\"", "\"b\"", 1)).unwrap();
     let ended = place.run("--source lines:in --journal-limit 8 --json");
-    assert_eq!((ended.code, ended.balance().delivered), (Some(0), 2), "{ended:#?}");
+    assert_eq!((ended.code, balance(&ended).delivered), (Some(0), 2), "{ended:#?}");
 }
 
 #[test]
@@ -70,12 +72,12 @@ fn ctrl_c_ends_a_wait_for_input() {
     let place = Place::new();
     let mut program = place.program("--source lines:- --json");
     program.stdin(Stdio::piped());
-    let running = Followed::start(program);
+    let running = Running::start(program);
     eventually("the journal", || place.file("events.journal").join("lock").exists());
     std::thread::sleep(std::time::Duration::from_millis(200));
     running.interrupt();
     let ended = running.end();
-    assert_eq!((ended.code, ended.balance().accepted), (Some(0), 0), "{ended:#?}");
+    assert_eq!((ended.code, balance(&ended).accepted), (Some(0), 0), "{ended:#?}");
 }
 
 #[test]

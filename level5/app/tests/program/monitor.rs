@@ -3,9 +3,10 @@
 //! Skipped, with a printed reason, where Chromium is missing. `MONITOR_SHOTS=FOLDER` also writes pictures of the page.
 
 use browser_kit::{Browser, installed};
+use process_kit::Running;
 use serde_json::json;
 
-use crate::process::{Followed, Place};
+use crate::process::Place;
 
 /// The variable that asks for pictures.
 const SHOTS: &str = "MONITOR_SHOTS";
@@ -22,8 +23,8 @@ async fn a_run_is_watched_and_its_dead_letters_are_sent_again() {
     // More events than any machine ends with meanwhile; Ctrl-C ends the run.
     let line = "--events 100000000 --rate 3000 --reject-rate 0.2 --failure-rate 10 --retry-wait 50 --threshold 5000 \
                 --monitor 127.0.0.1:0";
-    let mut running = Followed::start(place.program(line));
-    let address = running.said_after("the monitor is at ");
+    let running = Running::start(place.program(line));
+    let address = running.stderr.says_after("the monitor is at ");
     let mut browser = Browser::start(browser.as_os_str()).await;
     browser.size(1280, 900).await;
     browser.scheme("light").await;

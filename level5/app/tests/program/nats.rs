@@ -2,8 +2,11 @@
 
 use std::collections::HashSet;
 
+use process_kit::{Running, eventually};
+
 use crate::nats_server::Nats;
-use crate::process::{Followed, Place, eventually};
+
+use crate::process::{Place, balance};
 
 /// The ids of the lines of a file of the sink.
 fn delivered(place: &Place) -> HashSet<String> {
@@ -20,16 +23,16 @@ fn a_stream_keeps_what_one_program_leaves_for_the_next() {
     let first = place
         .run(&format!("--events 2000 --id-prefix a --latency 3600000 --drain 0 --json {journal}"));
     assert_eq!(first.code, Some(1), "{first:#?}");
-    assert_eq!(first.balance().pending, 2000);
+    assert_eq!(balance(&first).pending, 2000);
     let next = place.run(&format!("--events 100 --reject-rate 100 --json {journal}"));
     assert_eq!(next.code, Some(1), "{next:#?}");
     assert_eq!(next.json()["recovered"]["pending"], 2000);
-    assert_eq!(next.balance().dead, 2100);
+    assert_eq!(balance(&next).dead, 2100);
     let letters = place.run(&format!("dead-letters {journal}"));
     assert_eq!((letters.code, letters.stdout.lines().count()), (Some(1), 2100), "{letters:#?}");
     let last = place.run(&format!("--events 0 --redrive --json {journal}"));
     assert_eq!(last.code, Some(0), "{last:#?}");
-    assert_eq!(last.balance().delivered, 2100);
+    assert_eq!(balance(&last).delivered, 2100);
     let letters = place.run(&format!("dead-letters {journal}"));
     assert_eq!((letters.code, letters.stdout.as_str()), (Some(0), ""));
 }
@@ -40,11 +43,11 @@ fn a_program_takes_over_the_events_of_a_killed_one() {
     let place = Place::new();
     let journal = format!("--lease 1 --journal-limit 64 --journal {}", nats.address("events"));
     // Its services never answer.
-    let mut dies = Followed::start(place.program(&format!(
+    let dies = Running::start(place.program(&format!(
         "--events 1000000 --rate 2000 --id-prefix a --acks --latency 3600000 {journal}"
     )));
-    dies.prints();
-    let printed = dies.kill();
+    dies.stdout.has_begun();
+    let printed = dies.kill().stdout;
     let whole = printed.rfind('\n').map_or("", |end| &printed[..end]);
     let accepted: HashSet<_> = whole.lines().map(str::to_owned).collect();
     let next = place.run(&format!("--events 10 --id-prefix b --sink lines:out --json {journal}"));
@@ -52,7 +55,7 @@ fn a_program_takes_over_the_events_of_a_killed_one() {
     let stream = &next.json()["stream"];
     assert_eq!(stream["lane"], 1, "the first one may still be alive: {next:#?}");
     assert!(stream["taken_over"].as_u64() >= Some(accepted.len() as u64), "{next:#?}");
-    next.balance();
+    balance(&next);
     let delivered = delivered(&place);
     assert!(accepted.iter().all(|id| delivered.contains(id)) && !accepted.is_empty());
 }
@@ -61,11 +64,11 @@ fn a_program_takes_over_the_events_of_a_killed_one() {
 fn a_program_goes_on_when_the_server_is_back() {
     let Some(nats) = Nats::start() else { return };
     let place = Place::new();
-    let mut running = Followed::start(place.program(&format!(
+    let running = Running::start(place.program(&format!(
         "--events 20000 --rate 10000 --acks --sink lines:out --journal-limit 64 --journal {}",
         nats.address("events")
     )));
-    running.prints();
+    running.stdout.has_begun();
     nats.kill();
     nats.restart();
     let ended = running.end();

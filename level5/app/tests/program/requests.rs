@@ -1,9 +1,10 @@
 //! Events over HTTP: answered when the journal has them, repeated without a loss.
 
+use process_kit::Running;
 use reqwest::{Client, Response};
 use serde_json::Value;
 
-use crate::process::{Followed, Place};
+use crate::process::{Place, balance};
 
 fn client() -> Client {
     // Installed once for the process; another test may have done it.
@@ -25,8 +26,8 @@ async fn what_was_answered_survives_a_kill_and_a_repeat() {
     let place = Place::new();
     // The services do not answer, so the events are pending when the program is killed.
     let line = "--source http:127.0.0.1:0 --latency 3600000";
-    let mut running = Followed::start(place.program(line));
-    let url = running.said_after("events are taken at ");
+    let running = Running::start(place.program(line));
+    let url = running.stderr.says_after("events are taken at ");
     let answer = post(&url, &events(0..300)).await;
     assert_eq!(answer.status(), 200);
     let counts: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
@@ -38,14 +39,14 @@ async fn what_was_answered_survives_a_kill_and_a_repeat() {
 
     let ended = place.run("--events 0 --json");
     assert_eq!(ended.code, Some(0), "{ended:#?}");
-    assert_eq!(ended.balance().delivered, 310, "{ended:#?}");
+    assert_eq!(balance(&ended).delivered, 310, "{ended:#?}");
 }
 
 #[tokio::test]
 async fn what_is_wrong_is_refused_as_a_whole() {
     let place = Place::new();
-    let mut running = Followed::start(place.program("--source http:127.0.0.1:0 --json"));
-    let url = running.said_after("events are taken at ");
+    let running = Running::start(place.program("--source http:127.0.0.1:0 --json"));
+    let url = running.stderr.says_after("events are taken at ");
     let bad = post(&url, &format!("{}not json\n", events(0..2))).await;
     assert_eq!(bad.status(), 400);
     let why: Value = serde_json::from_slice(&bad.bytes().await.unwrap()).unwrap();
@@ -58,15 +59,15 @@ async fn what_is_wrong_is_refused_as_a_whole() {
     running.interrupt();
     let ended = running.end();
     assert_eq!(ended.code, Some(0), "{ended:#?}");
-    assert_eq!(ended.balance().accepted, 0, "{ended:#?}");
+    assert_eq!(balance(&ended).accepted, 0, "{ended:#?}");
 }
 
 #[tokio::test]
 async fn a_client_is_asked_to_come_back_when_too_many_events_are_pending() {
     let place = Place::new();
     let line = "--source http:127.0.0.1:0 --latency 3600000 --threshold 50 --drain 0 --json";
-    let mut running = Followed::start(place.program(line));
-    let url = running.said_after("events are taken at ");
+    let running = Running::start(place.program(line));
+    let url = running.stderr.says_after("events are taken at ");
     let answer = post(&url, &events(0..200)).await;
     assert_eq!(answer.status(), 503);
     assert_eq!(answer.headers()["retry-after"], "1");
@@ -75,6 +76,6 @@ async fn a_client_is_asked_to_come_back_when_too_many_events_are_pending() {
     assert!(accepted > 0 && accepted + left == 200, "{counts}");
     running.interrupt();
     let ended = running.end();
-    assert_eq!(ended.balance().accepted, accepted, "{ended:#?}");
-    assert_eq!(ended.balance().pending, accepted, "{ended:#?}");
+    assert_eq!(balance(&ended).accepted, accepted, "{ended:#?}");
+    assert_eq!(balance(&ended).pending, accepted, "{ended:#?}");
 }

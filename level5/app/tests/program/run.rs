@@ -1,6 +1,8 @@
 //! Whole runs: all that is accepted is delivered, and Ctrl-C leaves nothing behind.
 
-use crate::process::{Balance, Followed, Place};
+use process_kit::Running;
+
+use crate::process::{Balance, Place, balance};
 
 #[test]
 fn a_run_delivers_all() {
@@ -9,7 +11,7 @@ fn a_run_delivers_all() {
         let ended = place.run(&format!("--events 20000 --json --journal {journal}"));
         assert_eq!(ended.code, Some(0), "{ended:#?}");
         let all = Balance { accepted: 20_000, delivered: 20_000, dead: 0, pending: 0 };
-        assert_eq!(ended.balance(), all);
+        assert_eq!(balance(&ended), all);
         assert_eq!(ended.json()["repeated"], 0);
     }
     assert_eq!(place.segments().len(), 1, "the journal is empty");
@@ -31,7 +33,7 @@ fn services_that_fail_get_events_again() {
     let ended = place
         .run("--events 20000 --failure-rate 20 --retry-wait 20 --attempts 30 --batch 100 --json");
     assert_eq!(ended.code, Some(0), "{ended:#?}");
-    assert_eq!(ended.balance().delivered, 20_000);
+    assert_eq!(balance(&ended).delivered, 20_000);
     let json = ended.json();
     // Half of the failures are answers that were lost.
     assert!(json["failed_batches"].as_u64() > Some(10), "{json:#}");
@@ -42,7 +44,7 @@ fn services_that_fail_get_events_again() {
 fn dead_letters_outlive_the_program_and_can_be_sent_again() {
     let place = Place::new();
     let first = place.run("--events 1000 --reject-rate 10 --json");
-    let dead = first.balance().dead;
+    let dead = balance(&first).dead;
     assert!(first.code == Some(1) && (50..200).contains(&dead), "{first:#?}");
 
     let listed = place.run("dead-letters");
@@ -55,10 +57,10 @@ fn dead_letters_outlive_the_program_and_can_be_sent_again() {
 
     // Still refused: they stay.
     let again = place.run("--events 0 --reject-rate 100 --redrive --json");
-    assert_eq!((again.code, again.balance().dead), (Some(1), dead), "{again:#?}");
+    assert_eq!((again.code, balance(&again).dead), (Some(1), dead), "{again:#?}");
     let last = place.run("--events 0 --redrive --json");
     assert_eq!(last.code, Some(0), "{last:#?}");
-    assert_eq!(last.balance(), Balance { accepted: dead, delivered: dead, dead: 0, pending: 0 });
+    assert_eq!(balance(&last), Balance { accepted: dead, delivered: dead, dead: 0, pending: 0 });
     assert_eq!(place.run("dead-letters").code, Some(0));
 }
 
@@ -66,12 +68,12 @@ fn dead_letters_outlive_the_program_and_can_be_sent_again() {
 fn ctrl_c_drains() {
     let place = Place::new();
     let running =
-        Followed::start(place.program("--events 100000000 --rate 5000 --latency 20 --json"));
+        Running::start(place.program("--events 100000000 --rate 5000 --latency 20 --json"));
     place.has_bytes(50_000);
     running.interrupt();
     let ended = running.end();
     assert_eq!(ended.code, Some(0), "{ended:#?}");
-    let balance = ended.balance();
+    let balance = balance(&ended);
     assert!(balance.accepted > 100 && balance.accepted < 1_000_000, "{balance:?}");
     assert_eq!((balance.pending, balance.dead), (0, 0));
 }
@@ -80,18 +82,18 @@ fn ctrl_c_drains() {
 fn ctrl_c_twice_ends_at_once_and_the_next_start_goes_on() {
     let place = Place::new();
     // A service that does not answer for an hour: the drain would take its minute.
-    let mut running = Followed::start(place.program("--events 1000 --latency 3600000"));
+    let running = Running::start(place.program("--events 1000 --latency 3600000"));
     place.has_bytes(100_000);
     running.interrupt();
     // The system merges two signals if the program has not taken the first one.
-    running.says("Ctrl-C again ends at once");
+    running.stderr.says("Ctrl-C again ends at once");
     running.interrupt();
     let ended = running.end();
     assert_eq!(ended.code, Some(130), "{ended:#?}");
     assert!(ended.stderr.contains("The next start delivers"), "{ended:#?}");
     let next = place.run("--events 0 --json");
     assert_eq!(next.code, Some(0), "{next:#?}");
-    let balance = next.balance();
+    let balance = balance(&next);
     assert!(balance.accepted > 500 && balance.delivered == balance.accepted, "{balance:?}");
 }
 
@@ -100,9 +102,9 @@ fn what_cannot_be_delivered_in_time_stays() {
     let place = Place::new();
     let ended = place.run("--events 500 --latency 3600000 --drain 0 --json");
     assert_eq!(ended.code, Some(1), "{ended:#?}");
-    assert_eq!(ended.balance(), Balance { accepted: 500, delivered: 0, dead: 0, pending: 500 });
+    assert_eq!(balance(&ended), Balance { accepted: 500, delivered: 0, dead: 0, pending: 500 });
     let next = place.run("--events 10 --json");
-    assert_eq!(next.balance().delivered, 510, "{next:#?}");
+    assert_eq!(balance(&next).delivered, 510, "{next:#?}");
 }
 
 #[cfg(not(feature = "nats"))]

@@ -2,13 +2,14 @@
 //! writes pictures of the page.
 
 use browser_kit::{Browser, installed};
+use process_kit::Running;
 use serde_json::json;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::client::{client, post};
-use crate::process::{Running, program};
+use crate::process::{program, url_of};
 
 const SHOTS: &str = "NOTIFIER_SHOTS";
 
@@ -41,7 +42,7 @@ async fn a_user_sees_each_message_once() {
     let folder = tempfile::tempdir().unwrap();
     let start = || Running::start(program(folder.path(), "serve --port 0"));
     let mut running = start();
-    let (address, program) = watch::channel(running.url().await);
+    let (address, program) = watch::channel(url_of(&running.stdout).await);
     let page = front(program).await;
     let mut browser = Browser::start(chromium.as_os_str()).await;
     browser.size(1100, 800).await;
@@ -62,7 +63,7 @@ async fn a_user_sees_each_message_once() {
     running.kill();
     browser.until(&text("#connection", "does not answer")).await;
     running = start();
-    let url = running.url().await;
+    let url = url_of(&running.stdout).await;
     address.send_replace(url.clone());
     let one = json!({"id": "2", "user": "ann", "topic": "it", "priority": "urgent", "data": {"text": "Second"}});
     assert_eq!(post(&client(), &format!("{url}/notifications"), &one).await.unwrap().0, 202);
@@ -75,5 +76,6 @@ async fn a_user_sees_each_message_once() {
     assert_eq!(browser.wider_than(360).await, json!([]));
     assert_eq!(browser.low_contrast().await, json!([]));
     browser.picture(SHOTS, "telephone-dark", true).await;
-    assert!(running.interrupt().success());
+    running.interrupt();
+    assert_eq!(running.end().code, Some(0));
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use process_kit::{PATIENCE, Running};
 use reqwest::{Client, Method};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -11,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::client::{call, client, get, post, set};
-use crate::process::{PATIENCE, Running, program};
+use crate::process::{program, says, url_of};
 use crate::smtp::{Smtp, Tls};
 
 /// Waits until a notification has another state than `pending`.
@@ -31,8 +32,8 @@ async fn ended(client: &Client, url: &str, id: &str) -> Value {
 #[tokio::test]
 async fn a_notification_travels_over_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let mut running = Running::start(program(folder.path(), "serve --port 0"));
-    let (client, url) = (client(), running.url().await);
+    let running = Running::start(program(folder.path(), "serve --port 0"));
+    let (client, url) = (client(), url_of(&running.stdout).await);
     let notify = |id: &str, user: &str, priority: &str| json!({"id": id, "user": user, "topic": "it", "priority": priority, "data": {"text": id}});
     let path = format!("{url}/notifications");
     let one = notify("one", "ann", "high");
@@ -66,11 +67,12 @@ async fn a_notification_travels_over_a_restart() {
     )
     .await;
     post(&client, &path, &notify("four", "dan", "low")).await.unwrap();
-    assert!(running.interrupt().success());
+    running.interrupt();
+    assert_eq!(running.end().code, Some(0));
 
-    let mut running = Running::start(program(folder.path(), "serve --port 0"));
-    running.says("1 notifications that wait").await;
-    let url = running.url().await;
+    let running = Running::start(program(folder.path(), "serve --port 0"));
+    says(&running.stdout, "1 notifications that wait").await;
+    let url = url_of(&running.stdout).await;
     let path = format!("{url}/notifications");
     assert_eq!(get(&client, &format!("{path}/four")).await.unwrap().1["state"], "pending");
     assert_eq!(get(&client, &format!("{path}/one")).await.unwrap().1["state"], "sent");
@@ -81,16 +83,17 @@ async fn a_notification_travels_over_a_restart() {
     set(&client, &url, "dan", json!({"channels": ["in_app"], "often": "immediate"})).await;
     assert_eq!(ended(&client, &url, "four").await["state"], "sent");
     // Another program does not use the store meanwhile.
-    let mut other = Running::start(program(folder.path(), "serve --port 0"));
-    assert_eq!(other.wait().code(), Some(3));
-    assert!(running.interrupt().success());
+    let other = Running::start(program(folder.path(), "serve --port 0"));
+    assert_eq!(other.end().code, Some(3));
+    running.interrupt();
+    assert_eq!(running.end().code, Some(0));
 }
 
 #[tokio::test]
 async fn what_makes_no_sense_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let mut running = Running::start(program(folder.path(), "serve --port 0 --max-pending 1"));
-    let (client, url) = (client(), running.url().await);
+    let running = Running::start(program(folder.path(), "serve --port 0 --max-pending 1"));
+    let (client, url) = (client(), url_of(&running.stdout).await);
     let path = format!("{url}/notifications");
     for (body, status) in [
         (json!({"id": "", "user": "ann", "topic": "it"}), 422),
@@ -133,8 +136,8 @@ async fn what_makes_no_sense_is_refused() {
     assert_eq!(get(&client, &format!("{path}/2")).await.unwrap().0, 404);
     drop(running);
     for wrong in ["serve --port 70000", "serve --from nowhere", "send"] {
-        let mut running = Running::start(program(folder.path(), wrong));
-        assert_eq!(running.wait().code(), Some(2), "{wrong}");
+        let running = Running::start(program(folder.path(), wrong));
+        assert_eq!(running.end().code, Some(2), "{wrong}");
     }
 }
 
@@ -162,8 +165,8 @@ async fn mails_go_over_tls_with_a_password() {
         let at = format!("ann:secret@localhost:{}{more}", server.port());
         program.env("NOTIFIER_SMTP_URL", format!("{scheme}://{at}"));
         program.env("SSL_CERT_FILE", trusted);
-        let mut running = Running::start(program);
-        let (client, url) = (client(), running.url().await);
+        let running = Running::start(program);
+        let (client, url) = (client(), url_of(&running.stdout).await);
         set(&client, &url, "ben", json!({"channels": ["mail"], "mail": "ben@mail.example"})).await;
         let one = json!({"id": "1", "user": "ben", "topic": "it", "priority": "high"});
         post(&client, &format!("{url}/notifications"), &one).await.unwrap();
@@ -184,8 +187,8 @@ async fn a_full_disk_ends_the_program_and_loses_nothing() {
     let script = "trap '' XFSZ; ulimit -f 8000; exec \"$0\" serve --port 0";
     limited.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_notifier"));
     limited.current_dir(folder.path());
-    let mut running = Running::start(limited);
-    let (client, url) = (client(), running.url().await);
+    let running = Running::start(limited);
+    let (client, url) = (client(), url_of(&running.stdout).await);
     // They wait, so that the store grows.
     let often = json!({"weekly": {"day": 1, "at": "09:00"}});
     set(&client, &url, "ann", json!({"channels": ["in_app"], "often": often})).await;
@@ -203,10 +206,10 @@ async fn a_full_disk_ends_the_program_and_loses_nothing() {
         assert!(accepted < 10_000, "the disk is not full");
     }
     assert!(accepted > 10, "hardly anything was accepted");
-    assert_eq!(running.wait().code(), Some(3));
-    let mut running = Running::start(program(folder.path(), "serve --port 0"));
-    running.says("The store has").await;
-    let url = running.url().await;
+    assert_eq!(running.end().code, Some(3));
+    let running = Running::start(program(folder.path(), "serve --port 0"));
+    says(&running.stdout, "The store has").await;
+    let url = url_of(&running.stdout).await;
     for id in 0..accepted {
         let (_, answer) = get(&client, &format!("{url}/notifications/{id}")).await.unwrap();
         assert_eq!(answer["state"], "pending", "{id}: {answer}");
@@ -216,8 +219,8 @@ async fn a_full_disk_ends_the_program_and_loses_nothing() {
 #[tokio::test]
 async fn the_day_is_played_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let mut running = Running::start(program(folder.path(), ""));
-    assert_eq!(running.says("1 dead + ").await, "0");
-    assert!(running.wait().success());
+    let running = Running::start(program(folder.path(), ""));
+    assert_eq!(says(&running.stdout, "1 dead + ").await, "0");
+    assert_eq!(running.end().code, Some(0));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it leaves no file");
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use process_kit::{Dice, PATIENCE, Running};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -11,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::client::{client, get, post, set};
 use crate::endpoint::{Endpoint, Hook, SECRET};
-use crate::process::{Dice, PATIENCE, Running, program};
+use crate::process::{program, url_of};
 use crate::smtp::Smtp;
 
 /// How many times the program is killed: `NOTIFIER_KILLS`, or so many.
@@ -112,7 +113,7 @@ fn judge(messages: Vec<(String, Vec<String>)>, accepted: &[String]) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_neither_loses_nor_repeats() {
     let folder = tempfile::tempdir().unwrap();
-    let mut dice = Dice::new();
+    let mut dice = Dice::of_variable("NOTIFIER_SEED");
     let kills = std::env::var("NOTIFIER_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
     // The answers come late, so that many kills fall between what a provider keeps and what the program knows of it.
     let smtp = Smtp::start(&[], Duration::from_millis(8)).await;
@@ -125,7 +126,7 @@ async fn a_restart_neither_loses_nor_repeats() {
     let client = client();
     let hook = json!({"url": endpoint.url(), "secret": SECRET});
     let mut running = start();
-    let url = running.url().await;
+    let url = url_of(&running.stdout).await;
     set(&client, &url, "ann", json!({"channels": ["in_app"]})).await;
     set(&client, &url, "ben", json!({"channels": ["mail"], "mail": "ben@mail.example"})).await;
     set(
@@ -162,10 +163,10 @@ async fn a_restart_neither_loses_nor_repeats() {
             sleep(Duration::from_millis(dice.below(60))).await;
             continue;
         }
-        up.send_replace(Some(running.url().await));
+        up.send_replace(Some(url_of(&running.stdout).await));
     }
     if up.borrow().is_none() {
-        up.send_replace(Some(running.url().await));
+        up.send_replace(Some(url_of(&running.stdout).await));
     }
     stop.send_replace(true);
     let mut accepted = Vec::new();
@@ -223,5 +224,6 @@ async fn a_restart_neither_loses_nor_repeats() {
     );
     assert!(count as u64 > kills, "hardly anything was accepted");
     assert!(repeats.iter().all(|repeats| *repeats <= kills * LANES), "{repeats:?}");
-    assert!(running.interrupt().success());
+    running.interrupt();
+    assert_eq!(running.end().code, Some(0));
 }

@@ -25,11 +25,11 @@ use notifier::store::{
     Store, StoreError,
 };
 use notifier::templates::Templates;
+use process_kit::Dice;
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
 
 use crate::office::{deliver, entry, profile, request};
-use crate::process::Dice;
 
 /// How many histories are played: `NOTIFIER_HISTORIES`, or so many.
 const HISTORIES: u64 = 40;
@@ -391,7 +391,7 @@ async fn a_message_of_a_slow_disk_wakes_its_readers() {
 
 #[test]
 fn digests_outlive_their_processes() {
-    let mut dice = Dice::new();
+    let mut dice = Dice::of_variable("NOTIFIER_SEED");
     let histories = std::env::var("NOTIFIER_HISTORIES");
     let histories = histories.map_or(HISTORIES, |histories| histories.parse().unwrap());
     for _ in 0..histories {

@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use level3_sim::{NoFaults, World};
+use process_kit::PATIENCE;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::client::{Answer, get, order, pay};
 use super::start::{Serving, command, key};
+
 use crate::oracles;
-use crate::process::{PATIENCE, Place, dice};
+use crate::process::{Place, dice};
 use crate::server::{Flush, Server};
 
 const CLIENTS: u32 = 12;
@@ -57,7 +59,7 @@ fn five_kills_on_postgres_do_not_either() {
 /// answers.
 fn killed(place: &Place, kills: u32) {
     let key = key(place);
-    let dice = dice();
+    let mut dice = dice();
     let answers = Answers::default();
     let next = Arc::new(AtomicU32::new(1));
     for _ in 0..kills {
@@ -122,8 +124,8 @@ fn killed(place: &Place, kills: u32) {
         assert_eq!(listed, numbers as usize - 1);
     });
     serving.terminate();
-    let (status, log) = serving.end();
-    assert_eq!(status.code(), Some(0), "{log}");
+    let ended = serving.end();
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
 
     let seen = oracles::check(place);
     println!("killed {kills} times, {numbers} payments, {unknown} without an answer: {seen:?}");

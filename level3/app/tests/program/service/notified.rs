@@ -5,13 +5,15 @@ use std::collections::HashMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use process_kit::{PATIENCE, run};
 use tokio::time::sleep;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::client::{get, order, pay, refund};
 use super::start::{Serving, command, key};
+
 use crate::oracles::block_on;
-use crate::process::{PATIENCE, Place, dice, program, run};
+use crate::process::{Place, dice, program};
 
 fn header(request: &Request, name: &str) -> String {
     request.headers.get(name).unwrap().to_str().unwrap().to_owned()
@@ -72,7 +74,7 @@ fn others_verify(secret: &str, requests: &[Request]) {
 fn kills_lose_no_notification() {
     let place = Place::sqlite();
     let key = key(&place);
-    let dice = dice();
+    let mut dice = dice();
     block_on(async {
         let server = MockServer::start().await;
         // Slow enough to be under way at a kill.
@@ -152,7 +154,7 @@ fn kills_lose_no_notification() {
             sleep(Duration::from_millis(100)).await;
         }
         serving.terminate();
-        assert_eq!(serving.end().0.code(), Some(0));
+        assert_eq!(serving.end().code, Some(0));
         others_verify(&secret, &server.received_requests().await.unwrap());
     });
 }

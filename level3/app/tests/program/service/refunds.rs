@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use level3_sim::{NoFaults, World};
+use process_kit::{PATIENCE, run};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::client::{Answer, get, order, pay, refund};
 use super::start::{Serving, command, key};
+
 use crate::oracles::{block_on, books_agree};
-use crate::process::{PATIENCE, Place, dice, run};
+use crate::process::{Place, dice};
 use crate::server::{Flush, Server};
 
 const PAYMENTS: u32 = 12;
@@ -72,7 +74,7 @@ async fn paid(address: &str, key: &str) -> Vec<String> {
 /// Kills the services so many times, each time at another moment, and asks the next ones again.
 fn killed(place: &Place, kills: u32, services: usize) {
     let key = key(place);
-    let dice = dice();
+    let mut dice = dice();
     let faults = |seed| command(place, &format!("--failure-rate 10 --seed {seed}"));
     let calm = Serving::start(command(place, ""));
     let payments = block_on(paid(&calm.address, &key));
@@ -152,7 +154,7 @@ fn killed(place: &Place, kills: u32, services: usize) {
     );
     assert!(made > kills && unknown > kills, "hardly anything was under way");
     serving.terminate();
-    assert_eq!(serving.end().0.code(), Some(0));
+    assert_eq!(serving.end().code, Some(0));
     let world = World::new(NoFaults).kept_in(&place.simulated()).unwrap();
     block_on(books_agree(&place.url, &world));
     let balance = run(place.program("trial-balance --json"));

@@ -1,13 +1,15 @@
 //! Reports of Stripe to the service as a process: what it has acknowledged outlives a kill.
 
+use process_kit::{PATIENCE, run};
 use ring::hmac;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::client::{Answer, get, order, pay, send};
 use super::start::{Serving, command, key};
+
 use crate::oracles::block_on;
-use crate::process::{PATIENCE, Place, run};
+use crate::process::Place;
 
 const SECRETS: [&str; 2] = ["whsec_0123456789abcdef", "whsec_fedcba9876543210"];
 

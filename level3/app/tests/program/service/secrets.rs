@@ -1,9 +1,12 @@
 //! What is sent and must not be seen: searched for in logs, figures, answers and files.
 
+use process_kit::run;
+
 use super::client::{get, order, send};
 use super::start::{Serving, command, key};
+
 use crate::oracles;
-use crate::process::{Place, program, run};
+use crate::process::{Place, program};
 
 /// A number of a card, which must be nowhere.
 const CARD: &str = "4000056655665556";
@@ -142,8 +145,9 @@ fn nothing_that_was_sent_leaks() {
         answers += &ask("GET", "/metrics", &key, "").await;
     });
     serving.terminate();
-    let (status, log) = serving.end();
-    assert_eq!(status.code(), Some(0), "{log}");
+    let ended = serving.end();
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+    let log = ended.stderr;
     assert!(log.contains("\"request_id\""), "the log has no requests: {log}");
 
     let secret = key.rsplit('_').next().unwrap();

@@ -1,20 +1,15 @@
 //! Starts the service, and finds out where it listens.
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use crate::process::{Place, program, run};
+use process_kit::{Ended, Running, run};
 
-/// Longer than a drain of simulated services takes, by far.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::process::{Place, program};
 
 /// A running service, killed when the test forgets it.
 pub struct Serving {
-    child: Child,
+    running: Running,
     pub address: String,
-    stderr: Option<thread::JoinHandle<String>>,
 }
 
 /// Adds a key for everything to the service's folder.
@@ -39,55 +34,23 @@ pub fn command(place: &Place, args: &str) -> Command {
 
 impl Serving {
     /// Starts it and waits until it listens.
-    pub fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut errors = child.stderr.take().unwrap();
-        // Read all the time, so that the pipe does not fill up.
-        let stderr = thread::spawn(move || {
-            let mut text = Vec::new();
-            errors.read_to_end(&mut text).unwrap();
-            String::from_utf8_lossy(&text).into_owned()
-        });
-        let mut line = String::new();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        output.read_line(&mut line).unwrap();
-        let Some(("Listening on http" | "Listening on https", address)) =
-            line.trim().split_once("://")
-        else {
-            let _ = child.kill();
-            panic!("{line:?}: {}", stderr.join().unwrap());
-        };
-        Self { child, address: address.to_owned(), stderr: Some(stderr) }
+    pub fn start(command: Command) -> Self {
+        let running = Running::start(command);
+        let listens = running.stdout.says_after("Listening on http");
+        // With an s for TLS.
+        let (_, address) = listens.split_once("://").unwrap();
+        Self { address: address.to_owned(), running }
     }
 
-    pub fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+    pub fn kill(self) {
+        self.running.kill();
     }
 
-    /// What a supervisor sends.
     pub fn terminate(&self) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.running.terminate();
     }
 
-    /// Waits until it has ended. Returns its log too.
-    pub fn end(mut self) -> (ExitStatus, String) {
-        let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return (status, self.stderr.take().unwrap().join().unwrap());
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        panic!("the service has not ended after {PATIENCE:?}");
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // Fails for one that has ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    pub fn end(self) -> Ended {
+        self.running.end()
     }
 }

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use process_kit::{Running, run};
 use tokio::time::sleep;
 
 use super::client::{get, order, pay};
 use super::start::{Serving, command, key};
+
 use crate::oracles;
-use crate::process::{Place, program, run};
+use crate::process::{Place, program};
 use crate::stripe::Stripe;
 
 #[test]
@@ -41,8 +43,8 @@ fn sigterm_drains() {
         // Failed, if the machine was so busy that the ten seconds of the payment were over before.
         assert!(matches!(answered.status, 201 | 502), "{answered:?}");
         let paid = answered.status == 201;
-        let (status, log) = serving.end();
-        assert_eq!(status.code(), Some(0), "{log}");
+        let ended = serving.end();
+        assert_eq!(ended.code, Some(0), "{ended:#?}");
         let counts = oracles::open(&place.url).await.counts().await.unwrap();
         assert_eq!((counts.open, counts.parked, counts.receipts), (0, 0, 0), "{counts:?}");
         assert!(stripe.all_are_settled());
@@ -54,24 +56,21 @@ fn sigterm_drains() {
 fn the_first_start_makes_a_key_and_the_next_one_keeps_it() {
     let folder = tempfile::tempdir().unwrap();
     let start = || {
-        let mut command = program(folder.path(), "serve --listen 127.0.0.1:0 --json");
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let output = child.stdout.take().unwrap();
-        let mut values = serde_json::Deserializer::from_reader(output).into_iter();
-        let told: serde_json::Value = values.next().unwrap().unwrap();
-        (child, told)
+        let serving = Running::start(program(folder.path(), "serve --listen 127.0.0.1:0 --json"));
+        // The end of what it prints at the start.
+        serving.stdout.says("\n}");
+        let told: serde_json::Value = serde_json::from_str(&serving.stdout.text()).unwrap();
+        (serving, told)
     };
-    let (mut child, told) = start();
+    let (serving, told) = start();
     let key = told["key"].as_str().unwrap().to_owned();
     let address = told["url"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
     let listed = oracles::block_on(get(&address, &key, "/v1/payments")).unwrap();
     assert_eq!(listed.status, 200);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    serving.kill();
     assert!(folder.path().join("gateway-data/payments.sqlite").exists());
 
-    let (mut child, told) = start();
+    let (serving, told) = start();
     assert!(told["key"].is_null(), "{told}");
     let address = told["url"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
     assert_eq!(oracles::block_on(get(&address, &key, "/v1/payments")).unwrap().status, 200);
@@ -91,8 +90,7 @@ fn the_first_start_makes_a_key_and_the_next_one_keeps_it() {
         };
         tokio::time::timeout(Duration::from_secs(60), found).await.unwrap();
     });
-    child.kill().unwrap();
-    child.wait().unwrap();
+    serving.kill();
 }
 
 #[test]

@@ -2,8 +2,11 @@
 
 use std::process::Command;
 
+use process_kit::run;
+
 use super::start::{Serving, command};
-use crate::process::{Place, run};
+
+use crate::process::Place;
 
 #[test]
 fn curl_reaches_it_over_tls_and_not_without() {

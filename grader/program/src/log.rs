@@ -1,18 +1,28 @@
-//! The log of the gateway and the adapters, on stderr.
+//! The log of a program, on stderr.
 
 use std::env;
 use std::io;
 
+use clap::ValueEnum;
 use tracing::Level;
-use tracing_subscriber::filter::{ParseError, Targets};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt, registry};
 
-use super::args::LogFormat;
+pub use tracing_subscriber::filter::ParseError;
 
 /// The environment variable that selects what is logged.
-pub const VARIABLE: &str = "RUST_LOG";
+const VARIABLE: &str = "RUST_LOG";
+
+/// The format of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Text for people
+    Text,
+    /// One JSON object per line
+    Json,
+}
 
 /// Logs to stderr from now on what `RUST_LOG` names, errors without it.
 ///
