@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use process_kit::run;
 use rusqlite::Connection;
 
-use crate::process::{Place, run};
+use crate::process::Place;
 
 #[test]
 fn a_broken_link_is_named() {

@@ -12,8 +12,9 @@ use level3_domain::ids::{PaymentId, TransactionId};
 use level3_domain::journal::{SagaId, Standing};
 use level3_domain::provider::RowStatus;
 use level3_sim::{NoFaults, World};
+use process_kit::PATIENCE;
 
-use crate::process::{PATIENCE, Place};
+use crate::process::Place;
 
 /// What was seen while looking.
 #[derive(Debug, Default, Clone, Copy)]
