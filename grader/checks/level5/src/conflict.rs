@@ -223,8 +223,8 @@ fn counts(records: &[Record], strategy: Strategy, standings: &Standings) -> Opti
     Some(Resolved { content, stamp, origins })
 }
 
-/// Resolves drawn records, and compares with [`counts`]. With deletions all times differ and no source has a standing:
-/// ranks and ties are the business of other criteria.
+/// Resolves drawn records, and compares with [`counts`]. With deletions all times differ, no source has a standing, and
+/// each has a field of its own: ranks and ties are the business of other criteria.
 async fn decides_as_the_contract_says(
     cx: &Cx,
     strategies: &[Strategy],
@@ -240,6 +240,9 @@ async fn decides_as_the_contract_says(
             draw.shuffle(&mut times);
             for (record, millis) in records.iter_mut().zip(times) {
                 record.stamp.at = at(millis);
+                if let Some(content) = &mut record.content {
+                    *content = fields(&json!({ record.stamp.source.as_str(): 1 }));
+                }
             }
         }
         for strategy in strategies {

@@ -143,7 +143,7 @@ pub async fn grouping_does_not_matter(cx: Cx) -> Outcome {
             let shown: Vec<_> =
                 groups.iter().map(|group| format!("[{}]", shown_all(group))).collect();
             for joined in joined {
-                ensure_eq!(shown_resolution(&joined), shown_resolution(&all), "{strategy:?} of the groups {} that were joined", shown.join(" and ");
+                ensure_eq!(shown_resolution(&joined), shown_resolution(&all), "{strategy:?} of {} groups that were joined: {}", groups.len(), shown.join(" and ");
                     help = "expected is the result of all records in one group: `join` keeps of each source the newest record of both sides, and of equal stamps the one that `offer` keeps");
             }
         }
