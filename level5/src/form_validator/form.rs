@@ -237,8 +237,6 @@ impl Form {
     }
 
     /// Empties all fields, and makes them pristine. Checks that run are dropped, and errors of the server are removed.
-    ///
-    /// A [`validate_all`](Self::validate_all) or a [`submit`](Self::submit) that waits touches no field any more.
     pub fn reset(&self) {
         lock(&self.fields).reset();
     }

@@ -53,7 +53,6 @@ pub async fn reset_makes_pristine(cx: Cx) -> Outcome {
     let (status, ()) = cx.call(VALIDATE, join(stage.form.validate(NAME), resets)).await?.value;
     let status = status.map_or_else(|error| error.to_string(), |status| shown(&status));
     ensure_eq!(status, "pristine", "`reset` while `validate` waits for a check: what it returns"; help = HELP);
-    reset_while_others_wait(&cx).await?;
     sent_before(&cx).await?;
     // It works as a new one.
     let began = stage.now();
@@ -66,52 +65,6 @@ pub async fn reset_makes_pristine(cx: Cx) -> Outcome {
     )?;
     stage.set(NAME, "good").await?;
     stage.shows_at(began + 150, NAME, "valid", "a field was set after `reset`", HELP).await
-}
-
-/// A form is reset while the fields of a `validate_all` or a `submit` wait for those that they read.
-async fn reset_while_others_wait(cx: &Cx) -> Outcome {
-    const HELP: &str = "a field whose turn comes after `reset` is not touched by a call from before: it stays pristine, and none of its checks begins";
-    let at = cx.draw().between(1..=99);
-    for submits in [false, true] {
-        let first = Service::new(cx.timeline(), "first", 100);
-        let stage = Stage::new(cx, |form| {
-            form.field(NAME).field(EMAIL).rule(NAME, first.clone(), after(50)).sync_rule(
-                EMAIL,
-                "plain",
-                &[NAME],
-                |_, _| Verdict::error(TAKEN),
-            )
-        })
-        .await?;
-        stage.set(NAME, "a").await?;
-        let calls = async {
-            if submits {
-                let send = |_| async { Ok::<(), ServerErrors>(()) };
-                stage.form.submit(send).await.is_ok()
-            } else {
-                stage.form.validate_all().await;
-                false
-            }
-        };
-        let resets = async {
-            sleep(ms(at)).await;
-            stage.form.reset();
-        };
-        let (sent, ()) = cx.call(VALIDATE_ALL, join(calls, resets)).await?.value;
-        let what = format!(
-            "a {} of two fields, of which the second one reads the first, and {at} ms later, while the first one is checked, a `reset`",
-            if submits { "submit" } else { "`validate_all`" }
-        );
-        ensure!(!sent, "{what}: the form is sent"; expected = "nothing is sent: a form that was reset is pristine, and not valid");
-        for later in [0, 1000] {
-            stage.at(stage.now() + later).await;
-            for field in [NAME, EMAIL] {
-                stage.shows(field, "pristine", &what, HELP)?;
-            }
-        }
-        ensure_eq!(first.count(), 1, "{what}: the checks of the first field"; help = HELP);
-    }
-    Ok(())
 }
 
 /// What the server says of a form that was reset meanwhile: its errors are about values that are gone.
