@@ -37,6 +37,8 @@ pub(super) struct Fields {
     pub(super) submitting: bool,
     /// Numbers the runs, so that an outcome counts only if it is of the newest run of its rule.
     runs: u64,
+    /// Counts the resets. A call that has begun before a reset touches no field after it.
+    pub(super) resets: u64,
 }
 
 /// A field and its rules.
@@ -143,7 +145,7 @@ impl Fields {
         // The state has a weak reference to itself, which exists only inside `new_cyclic`.
         Arc::new_cyclic(|me| {
             let me = Weak::clone(me);
-            Mutex::new(Self { me, fields, readers, status, submitting: false, runs: 0 })
+            Mutex::new(Self { me, fields, readers, status, submitting: false, runs: 0, resets: 0 })
         })
     }
 
@@ -237,6 +239,7 @@ impl Fields {
 
     /// Makes all fields as they were at first. Runs end; verdicts stay known.
     pub(super) fn reset(&mut self) {
+        self.resets += 1;
         for field in self.fields.values_mut() {
             field.value = Arc::from("");
             // Also where the value was empty before: an error about a form that is being sent must not land afterwards.

@@ -246,12 +246,26 @@ impl Form {
         // A field waits for clones of the futures of those that it reads; in this order these exist. Shared, because
         // several fields may read one. Boxed, because a future that contains another one of its own type has no size.
         let mut answered: BTreeMap<FieldId, Shared<BoxFuture<'_, ()>>> = BTreeMap::new();
+        let resets = lock(&self.fields).resets;
         for field in &self.order {
             let reads = self.reads.get(field).into_iter().flatten();
             let before: Vec<_> = reads.filter_map(|read| answered.get(read).cloned()).collect();
             let validates = async move {
                 join_all(before).await;
-                let _ = self.validate(*field).await;
+                // A block of its own: the guard would otherwise live across the `.await` below.
+                let status = {
+                    let mut fields = lock(&self.fields);
+                    // The form was reset while this field waited for its turn: it is pristine, and stays so. Compared
+                    // under the lock under which the field is touched, so that no reset comes in between.
+                    if fields.resets != resets {
+                        return;
+                    }
+                    fields.check_now(*field);
+                    fields.watch(*field)
+                };
+                if let Some(mut status) = status {
+                    settles(&mut status).await;
+                }
             };
             answered.insert(*field, validates.boxed().shared());
         }

@@ -5,6 +5,7 @@ mod merges;
 mod prints;
 mod wins;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use grader_kit::{Cx, Draw, Outcome, ensure, ensure_eq};
@@ -167,6 +168,99 @@ impl Decision<'_> {
     }
 }
 
+/// One record of each of up to six sources, with few different times, versions and ranks, so that ties are frequent. Some
+/// sources have no standing.
+fn tied(draw: &mut Draw, deleted_percent: u64) -> (Vec<Record>, Standings) {
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let (mut records, mut standings) = (Vec::new(), Standings::new());
+    for name in names.iter().take(2 + draw.index(5)) {
+        let millis = i64::try_from(draw.below(3)).unwrap_or_default();
+        let stamp = stamp(millis, draw.below(2), name);
+        let content: serde_json::Map<_, _> = ["x", "y", "z"]
+            .into_iter()
+            .filter(|_| draw.chance(60))
+            .map(|field| (field.to_owned(), json!(name)))
+            .collect();
+        let gone = draw.chance(deleted_percent);
+        records.push(if gone { deleted(stamp) } else { record(stamp, &content.into()) });
+        let small = |draw: &mut Draw| u8::try_from(draw.below(3)).unwrap_or_default();
+        let standing = Standing { priority: small(draw), trust: small(draw) };
+        if draw.chance(80) {
+            standings.insert(SourceId::new(name), standing);
+        }
+    }
+    (records, standings)
+}
+
+/// What the contract says of one record of each source, under a strategy that decides. Its origins are left out.
+fn counts(records: &[Record], strategy: Strategy, standings: &Standings) -> Option<Resolved> {
+    let rank = |record: &Record| {
+        let standing = standings.get(&record.stamp.source);
+        match strategy {
+            Strategy::Priority | Strategy::Merge => standing.map(|standing| standing.priority),
+            Strategy::Trust => standing.map(|standing| standing.trust),
+            Strategy::Newest | Strategy::Manual => None,
+        }
+    };
+    let key = |record: &&Record| (rank(record), record.stamp.clone());
+    let newest = records.iter().max_by_key(|record| record.stamp.clone())?;
+    if strategy != Strategy::Merge {
+        let winner = records.iter().max_by_key(key)?;
+        let (content, stamp) = (winner.content.clone(), winner.stamp.clone());
+        return Some(Resolved { content, stamp, origins: BTreeMap::new() });
+    }
+    let gone = records.iter().filter(|record| record.content.is_none());
+    let gone = gone.map(|record| &record.stamp).max();
+    let mut left: Vec<_> =
+        records.iter().filter(|record| gone.is_none_or(|gone| record.stamp > *gone)).collect();
+    // The best comes last, and replaces what the others have.
+    left.sort_by_key(key);
+    let mut content = None;
+    for record in left {
+        content.get_or_insert_with(Fields::new).extend(record.content.clone().unwrap_or_default());
+    }
+    let (stamp, origins) = (newest.stamp.clone(), BTreeMap::new());
+    Some(Resolved { content, stamp, origins })
+}
+
+/// Resolves drawn records, and compares with [`counts`]. With deletions all times differ, no source has a standing, and
+/// each has a field of its own: ranks and ties are the business of other criteria.
+async fn decides_as_the_contract_says(
+    cx: &Cx,
+    strategies: &[Strategy],
+    with_deletions: bool,
+    help: &'static str,
+) -> Outcome {
+    let mut draw = cx.draw();
+    for _ in 0..60 {
+        let (mut records, mut standings) = tied(&mut draw, if with_deletions { 35 } else { 0 });
+        if with_deletions {
+            standings.clear();
+            let mut times: Vec<_> = (0..10).collect();
+            draw.shuffle(&mut times);
+            for (record, millis) in records.iter_mut().zip(times) {
+                record.stamp.at = at(millis);
+                if let Some(content) = &mut record.content {
+                    *content = fields(&json!({ record.stamp.source.as_str(): 1 }));
+                }
+            }
+        }
+        for strategy in strategies {
+            draw.shuffle(&mut records);
+            let decided = decide(cx, &records, *strategy, &standings).await?;
+            let expected = counts(&records, *strategy, &standings);
+            let expected = expected.map_or(Resolution::Empty, Resolution::Decided);
+            let what = format!(
+                "{strategy:?} with the standings {}, of [{}]",
+                wins::listed(&standings),
+                shown_all(&records)
+            );
+            ensure_eq!(shown_resolution(&decided), shown_resolution(&expected), "{what}"; help = help);
+        }
+    }
+    Ok(())
+}
+
 pub async fn stamps_have_a_total_order(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let times = [0, 1, 999, 1_700_000_000_000, -5].map(at);
@@ -255,6 +349,8 @@ pub async fn the_newest_of_a_source_counts(cx: Cx) -> Outcome {
         gone.is_some() && empty.is_empty(),
         "the only source was removed, and its record is still there"
     );
+    let offer = cx.call_fn(OFFER, || empty.offer(deleted(stamp(0, 1, "a")))).await?;
+    ensure_eq!(shown_offer(&offer), "First", "the only source was removed, and offers a record that is older than its last one"; help = "what was removed is not remembered");
     Ok(())
 }
 

@@ -9,8 +9,8 @@ use level5::conflict::{
 use serde_json::{Value, json};
 
 use super::{
-    Decision, RESOLVE, decide, deleted, json as shown_json, latest, record, shown_all, shown_stamp,
-    stamp, standings,
+    Decision, RESOLVE, decide, decides_as_the_contract_says, deleted, json as shown_json, latest,
+    record, shown_all, shown_stamp, stamp, standings,
 };
 
 fn of(millis: i64, source: &str, content: &Value) -> Record {
@@ -92,6 +92,7 @@ pub async fn merges_field_by_field(cx: Cx) -> Outcome {
     }
     let none = decide(&cx, &[], Strategy::Merge, &standings).await?;
     ensure_eq!(none, Resolution::Empty, "a merge of no records");
+    decides_as_the_contract_says(&cx, &[Strategy::Merge], false, HELP).await?;
     merges_many(&cx, HELP).await
 }
 
@@ -268,7 +269,10 @@ pub async fn deletions_are_not_undone(cx: Cx) -> Outcome {
         };
         decision.ensure(&cx, &mut draw, &records).await?;
     }
-    deletes_by_the_whole_stamp(&cx).await
+    deletes_by_the_whole_stamp(&cx).await?;
+    // Several deletions, in every place of the order.
+    let strategies = [Strategy::Newest, Strategy::Priority, Strategy::Trust, Strategy::Merge];
+    decides_as_the_contract_says(&cx, &strategies, true, HELP).await
 }
 
 /// Records of the very moment of a deletion: the version decides, and of equal versions the source.

@@ -46,6 +46,43 @@ fn look_alike(draw: &mut Draw) -> Vec<(Value, Value)> {
     pairs
 }
 
+/// A drawn object, up to four levels deep.
+fn content(draw: &mut Draw, depth: u8) -> Value {
+    let members = (0..draw.between(1..=3)).map(|_| (draw.word(), inner(draw, depth + 1)));
+    Value::Object(members.collect())
+}
+
+fn inner(draw: &mut Draw, depth: u8) -> Value {
+    match draw.below(if depth > 3 { 5 } else { 8 }) {
+        0 => json!(draw.word()),
+        1 => json!(draw.below(100)),
+        2 => json!(draw.chance(50)),
+        3 => Value::Null,
+        4 => json!(f64::from(u32::try_from(draw.below(1000)).unwrap_or_default()) / 7.0),
+        5 => Value::Array((0..draw.between(1..=3)).map(|_| inner(draw, depth + 1)).collect()),
+        _ => content(draw, depth),
+    }
+}
+
+/// Makes one leaf a text that no drawn one is.
+fn changes_a_leaf(draw: &mut Draw, value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            let place = draw.index(members.len());
+            if let Some((_, member)) = members.iter_mut().nth(place) {
+                changes_a_leaf(draw, member);
+            }
+        }
+        Value::Array(items) => {
+            let place = draw.index(items.len());
+            changes_a_leaf(draw, &mut items[place]);
+        }
+        Value::String(text) => text.push('!'),
+        Value::Bool(is) => *is = !*is,
+        leaf => *leaf = json!(format!("{leaf}")),
+    }
+}
+
 pub async fn fingerprints_cover_the_whole(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let long = draw.text(2000..=3000);
@@ -76,12 +113,34 @@ pub async fn fingerprints_cover_the_whole(cx: Cx) -> Outcome {
         (json!({"n": 0.1}), json!({"n": 0.2})),
         (json!({"n": -1.5}), json!({"n": 1.5})),
         (json!({"n": -1}), json!({"n": 1})),
+        (json!({"n": -1}), json!({"n": u64::MAX})),
+        (json!({"n": 1.5}), json!({"n": 1.5_f64.next_up()})),
+        (json!({"n": true}), json!({"n": "true"})),
+        (json!({"n": []}), json!({"n": [null]})),
+        (json!({"n": [[]]}), json!({"n": [[], []]})),
+        (json!({"n": {"m": null}}), json!({"n": {}})),
+        (json!({"n": "a"}), json!({"n": "A"})),
+        (json!({"n": "a"}), json!({"n": "a "})),
+        (json!({"n": "a"}), json!({"N": "a"})),
+        (json!({"n": "a\nb"}), json!({"n": "a\\nb"})),
+        (json!({"n": "a b"}), json!({"n": "a  b"})),
+        // The same letter in two ways of writing it: two texts.
+        (json!({"n": "\u{e9}"}), json!({"n": "e\u{301}"})),
         (json!({&word: 1}), json!({format!("{word}s"): 1})),
     ];
     for (a, b) in differ.iter().chain(&look_alike(&mut draw)) {
         let (one, other) = cx.call_fn("Fingerprint::of", || (print(a), print(b))).await?;
         ensure!(one != other, "{} and {} have equal fingerprints", grader_kit::short(&a.to_string()), grader_kit::short(&b.to_string());
             expected = "different contents have different fingerprints", help = "the whole content goes into it, as UTF-8");
+    }
+    // Drawn contents, of which one leaf is another one: however deep it is.
+    for _ in 0..150 {
+        let a = content(&mut draw, 0);
+        let mut b = a.clone();
+        changes_a_leaf(&mut draw, &mut b);
+        let (one, other) = cx.call_fn("Fingerprint::of", || (print(&a), print(&b))).await?;
+        ensure!(one != other, "{} and {} have equal fingerprints", grader_kit::short(&a.to_string()), grader_kit::short(&b.to_string());
+            expected = "different contents have different fingerprints", help = "the whole content goes into it, each value at every depth");
     }
     let (none, empty) =
         cx.call_fn("Fingerprint::of", || (Fingerprint::of(None), print(&json!({})))).await?;

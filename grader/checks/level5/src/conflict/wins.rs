@@ -5,7 +5,8 @@ use level5::conflict::{Record, Resolution, Resolved, SourceId, Standing, Standin
 use serde_json::json;
 
 use super::{
-    Decision, decide, deleted, orders, record, shown, shown_all, shown_stamp, stamp, standings,
+    Decision, decide, decides_as_the_contract_says, deleted, orders, record, shown, shown_all,
+    shown_stamp, stamp, standings,
 };
 
 /// A record whose content names its stamp, with fields that differ from source to source.
@@ -44,7 +45,7 @@ pub async fn the_newest_wins(cx: Cx) -> Outcome {
     }
     let none = decide(&cx, &[], Strategy::Newest, &standings).await?;
     ensure_eq!(none, Resolution::Empty, "the newest of no records");
-    Ok(())
+    decides_as_the_contract_says(&cx, &[Strategy::Newest], false, HELP).await
 }
 
 /// Each field of a record that won as a whole is from it.
@@ -112,12 +113,13 @@ async fn ranks(cx: &Cx, strategy: Strategy, rank: Rank) -> Outcome {
             what: &what,
             help: HELP,
         };
-        decision.ensure(cx, &mut draw, records).await?;
+        let result = decision.ensure(cx, &mut draw, records).await?;
+        whole(&result, &records[winner])?;
     }
-    Ok(())
+    decides_as_the_contract_says(cx, &[strategy], false, HELP).await
 }
 
-fn listed(standings: &Standings) -> String {
+pub(super) fn listed(standings: &Standings) -> String {
     let one = |(source, standing): (&SourceId, &Standing)| {
         format!("{source}: priority {}, trust {}", standing.priority, standing.trust)
     };
@@ -147,15 +149,38 @@ pub async fn a_person_decides(cx: Cx) -> Outcome {
     // The sources agree: there is nothing to decide.
     let content = json!({"n": 1});
     let agree = [record(stamp(1, 1, "a"), &content), record(stamp(2, 1, "b"), &content)];
+    let all_gone =
+        [deleted(stamp(1, 1, "b")), deleted(stamp(3, 1, "a")), deleted(stamp(2, 1, "c"))];
     let single = [new];
     for (records, winner, what, help) in [
         (agree.as_slice(), &agree[1], "Manual, and the sources agree", "the newest record counts"),
         (single.as_slice(), &single[0], "Manual, with one source", "it counts"),
+        (
+            all_gone.as_slice(),
+            &all_gone[1],
+            "Manual, and all sources have deleted the record",
+            "the newest record counts, also if it is a deletion",
+        ),
     ] {
         let expected = shown(winner);
         let decision =
             Decision { strategy: manual, standings: &standings, expected: &expected, what, help };
         decision.ensure(&cx, &mut draw, records).await?;
+    }
+    // Two of three agree: a person sees all of them.
+    let [one, other] = [json!({"n": 1}), json!({"n": 2})];
+    let pair = [
+        record(stamp(1, 1, "a"), &one),
+        record(stamp(2, 1, "b"), &other),
+        record(stamp(3, 1, "c"), &one),
+    ];
+    for offered in orders(&mut draw, &pair) {
+        let result = decide(&cx, &offered, manual, &standings).await?;
+        let open = match &result {
+            Resolution::Open(open) => shown_all(open),
+            other => format!("{other:?}"),
+        };
+        ensure_eq!(open, shown_all(&pair), "Manual, and two of three sources agree: the records that are open, offered in the order [{}]", shown_all(&offered); help = "all of them, the oldest first");
     }
     let gone = [deleted(stamp(1, 1, "a")), old];
     for gone in orders(&mut draw, &gone) {

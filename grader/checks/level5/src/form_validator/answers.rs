@@ -71,6 +71,44 @@ pub async fn verdicts_are_remembered(cx: Cx) -> Outcome {
     }
     stage.at(1000).await;
     ensure_eq!(match_service.saw(), ["x ", "x x", "x y", "y x"], "a rule of one field that reads another: the pairs that were checked"; help = HELP);
+    rules_of_one_name(&cx).await
+}
+
+/// Rules with the same name, in one field and in two: each has its own verdicts.
+async fn rules_of_one_name(cx: &Cx) -> Outcome {
+    const HELP: &str = "a verdict belongs to a rule, and not to the name of one: keep the verdicts of each rule with the rule";
+    let services: [Service; 3] = std::array::from_fn(|_| Service::new(cx.timeline(), "free", 100));
+    services[1].ends("x", Ends::With(Verdict::error(TAKEN)));
+    services[2].ends("x", Ends::With(Verdict::error(SHORT)));
+    let stage = Stage::new(cx, |form| {
+        form.field(NAME)
+            .field(EMAIL)
+            .rule(NAME, services[0].clone(), after(0))
+            // It begins when the first one has its verdict.
+            .rule(NAME, services[1].clone(), after(300))
+            .rule(EMAIL, services[2].clone(), after(0))
+    })
+    .await?;
+    for round in 0..2 {
+        let began = stage.now();
+        stage.set(NAME, "x").await?;
+        stage.at(began + 500).await;
+        stage.set(EMAIL, "x").await?;
+        stage.at(began + 1000).await;
+        let when = if round == 0 {
+            "two rules of the name and one of the email, all called `free`, and the value `x` in both fields"
+        } else {
+            "the same, when both fields were set to something else and to `x` again"
+        };
+        stage.shows(NAME, "invalid: taken", when, HELP)?;
+        stage.shows(EMAIL, "invalid: short", when, HELP)?;
+        stage.set(NAME, "y").await?;
+        stage.set(EMAIL, "y").await?;
+        stage.at(began + 2000).await;
+    }
+    for service in services {
+        ensure_eq!(service.count(), 2, "three rules called `free`, whose values are x, y, x and y: the checks of one of them"; help = HELP);
+    }
     Ok(())
 }
 
@@ -118,6 +156,43 @@ pub async fn verdicts_get_old(cx: Cx) -> Outcome {
         }
         ensure_eq!(service.count(), before + all - capacity, "{all} values with a capacity of {capacity}: checks after the others were set again"; help = "keep no more verdicts than `capacity`");
     }
+    a_hit_is_a_use(&cx).await
+}
+
+/// A verdict that is used again goes later than one that came after it.
+async fn a_hit_is_a_use(cx: &Cx) -> Outcome {
+    const HELP: &str =
+        "the verdict goes that was not used for the longest time, and not the one that came first";
+    let mut draw = cx.draw();
+    let capacity = 3 + draw.index(5);
+    let service = Service::new(cx.timeline(), "free", 0);
+    let kept = NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN);
+    let checking = Checking { capacity: kept, ttl: Duration::MAX, ..after(0) };
+    let stage =
+        Stage::new(cx, |form| form.field(NAME).rule(NAME, service.clone(), checking)).await?;
+    let set = async |number: usize| {
+        let set = stage.form.set(NAME, &number.to_string());
+        cx.settle().await;
+        set.map_err(|error| grader_kit::Fail::new(error.to_string()))
+    };
+    for number in 0..capacity {
+        set(number).await?;
+    }
+    // The first ones once more, in any order; then as many new ones as the others were.
+    let again = 1 + draw.index(capacity - 1);
+    let mut first: Vec<_> = (0..again).collect();
+    draw.shuffle(&mut first);
+    for number in &first {
+        set(*number).await?;
+    }
+    for number in capacity..2 * capacity - again {
+        set(number).await?;
+    }
+    let before = service.count();
+    for number in &first {
+        set(*number).await?;
+    }
+    ensure_eq!(service.count(), before, "a capacity of {capacity}: that many values, then the first {again} of them once more, then {} new ones; the checks when the first {again} are set again", capacity - again; help = HELP);
     Ok(())
 }
 
@@ -329,6 +404,44 @@ async fn old_verdicts_stay(cx: &Cx) -> Outcome {
     Ok(())
 }
 
+/// A plain rule that panics when another field is set, beside rules that do not.
+async fn a_reader_panics(cx: &Cx) -> Outcome {
+    const HELP: &str = "a panic is the failure of its rule: the other rules of the field, and the field that was set, are as they would be without it";
+    let stage = Stage::new(cx, |form| {
+        form.field(NAME)
+            .field(EMAIL)
+            .field(PASSWORD)
+            .sync_rule(NAME, "broken", &[EMAIL], |_, form| {
+                if form.get(EMAIL) == Some("boom") {
+                    std::panic::resume_unwind(Box::new("a bug"));
+                }
+                Verdict::ok()
+            })
+            .sync_rule(NAME, "fine", &[], |_, _| Verdict::ok())
+            .sync_rule(PASSWORD, "reads", &[EMAIL], |_, form| {
+                if form.get(EMAIL) == Some("boom") { Verdict::error(TAKEN) } else { Verdict::ok() }
+            })
+    })
+    .await?;
+    stage.set(NAME, "n").await?;
+    stage.set(PASSWORD, "p").await?;
+    for (email, of_name, of_password) in [
+        ("fine", "valid", "valid"),
+        ("boom", "unknown (broken: the check panicked: a bug)", "invalid: taken"),
+        ("fine", "valid", "valid"),
+        ("boom", "unknown (broken: the check panicked: a bug)", "invalid: taken"),
+    ] {
+        stage.set(EMAIL, email).await?;
+        let when = format!(
+            "the email is `{email}`, and a rule of the name, which reads it, panics for `boom`"
+        );
+        stage.shows(NAME, of_name, &when, HELP)?;
+        stage.shows(EMAIL, "valid", &when, HELP)?;
+        stage.shows(PASSWORD, of_password, &when, HELP)?;
+    }
+    Ok(())
+}
+
 pub async fn a_panic_is_a_failed_check(cx: Cx) -> Outcome {
     const HELP: &str =
         "catch the panic of a rule, in `set` and in its task, and treat it as a check that failed";
@@ -384,6 +497,7 @@ pub async fn a_panic_is_a_failed_check(cx: Cx) -> Outcome {
     stage
         .shows_at(140, NAME, "valid", "the next value of a field whose check panicked", HELP)
         .await?;
+    a_reader_panics(&cx).await?;
     // The same value: its check panics again, and then its service works.
     stage.set(NAME, "x").await?;
     stage

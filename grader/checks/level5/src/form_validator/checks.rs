@@ -197,7 +197,28 @@ pub async fn one_check_after_the_debounce(cx: Cx) -> Outcome {
     for (service, expected) in [(now, "a@0-50"), (soon, "a@70-120"), (late, "a@300-350")] {
         ensure_eq!(service.asked(), [expected], "three rules of a field with debounces of 300, 0 and 70 ms"; help = "each rule has its own debounce, and none waits for another");
     }
+    comes_back(&cx).await?;
     validated_before(&cx).await
+}
+
+/// A value that is typed, replaced and typed again: the debounce counts from the last change.
+async fn comes_back(cx: &Cx) -> Outcome {
+    const HELP: &str = "each new value begins the wait again, also one that was there before: the value was the same since the last `set` that changed it";
+    let mut draw = cx.draw();
+    for _ in 0..4 {
+        let debounce = draw.between(100..=900);
+        let (left, back) = (draw.between(1..=debounce / 2), draw.between(1..=debounce / 2));
+        let service = Service::new(cx.timeline(), "free", 100);
+        let stage =
+            Stage::new(cx, |form| form.field(NAME).rule(NAME, service.clone(), after(debounce)))
+                .await?;
+        for (at, value) in [(0, "a"), (left, "b"), (left + back, "a")] {
+            stage.set_at(at, NAME, value).await?;
+        }
+        stage.at(5000).await;
+        ensure_eq!(service.began(), [format!("a@{}", left + back + debounce)], "a debounce of {debounce} ms, and the value is `a` at 0 ms, `b` at {left} ms and `a` again at {} ms: its checks", left + back; help = HELP);
+    }
+    Ok(())
 }
 
 /// `validate` ends the wait of the checks that wait then, and of no later one.
@@ -354,6 +375,24 @@ pub async fn the_newest_value_counts(cx: Cx) -> Outcome {
     Ok(())
 }
 
+/// A field that was validated is touched: its empty value is no new one.
+async fn touched_by_validate(cx: &Cx) -> Outcome {
+    const HELP: &str = "`validate` touches the field, so a `set` of the value that it has changes nothing: the check goes on";
+    let mut draw = cx.draw();
+    for at in [draw.between(1..=99), draw.between(100..=400)] {
+        let service = Service::new(cx.timeline(), "free", 100);
+        let stage =
+            Stage::new(cx, |form| form.field(NAME).rule(NAME, service.clone(), after(200))).await?;
+        dropped_at(cx, VALIDATE, 1, stage.form.validate(NAME)).await?;
+        stage.set_at(at, NAME, "").await?;
+        stage.at(2000).await;
+        let what = format!("a pristine field is validated at 0 ms, and set to nothing at {at} ms");
+        ensure_eq!(service.count(), 1, "{what}: its checks, of 100 ms each"; help = HELP);
+        stage.shows(NAME, "valid", &what, HELP)?;
+    }
+    Ok(())
+}
+
 pub async fn the_same_value_changes_nothing(cx: Cx) -> Outcome {
     const HELP: &str = "compare the new value with the old one, and return if the field is touched and they are equal";
     let service = Service::new(cx.timeline(), "free", 100);
@@ -380,6 +419,7 @@ pub async fn the_same_value_changes_nothing(cx: Cx) -> Outcome {
     stage.at(1500).await;
     ensure!(service.count() == 2, "a check failed, and the same value was set again: {} checks in all", service.count();
         expected = "two: `validate` is what repeats a failed check", help = HELP);
+    touched_by_validate(&cx).await?;
     // The server's error is about this value too.
     stage.set(NAME, "c").await?;
     let refuses = async |_| {

@@ -218,6 +218,97 @@ pub async fn submits_once(cx: Cx) -> Outcome {
         let next = cx.call(SUBMIT, server.submit()).await?.value;
         ensure_eq!(outcome(&next), "not valid: name invalid: taken", "submit number {call} of an invalid form"; help = HELP);
     }
+    stays_under_way(&cx).await
+}
+
+/// What is done with the form while a submit waits or sends.
+#[derive(Debug, Clone, Copy)]
+enum Meanwhile {
+    Reset,
+    ResetAndFilledIn,
+    Set,
+    SetToTheSame,
+    Validate,
+    ValidateAll,
+    /// One that is refused, since the first one is under way.
+    SubmitTwice,
+    /// One that is polled and dropped.
+    SubmitAndLeave,
+}
+
+/// Whatever is done with the form meanwhile: the submit is under way until it ends, and then the next one may begin.
+async fn stays_under_way(cx: &Cx) -> Outcome {
+    const HELP: &str = "only the end of the submit that is under way lets the next one begin: no `reset`, no new value and no other call";
+    let mut draw = cx.draw();
+    for meanwhile in [
+        Meanwhile::Reset,
+        Meanwhile::ResetAndFilledIn,
+        Meanwhile::Set,
+        Meanwhile::SetToTheSame,
+        Meanwhile::Validate,
+        Meanwhile::ValidateAll,
+        Meanwhile::SubmitTwice,
+        Meanwhile::SubmitAndLeave,
+    ] {
+        for sends in [false, true] {
+            let service = Service::new(cx.timeline(), "free", 100);
+            let stage =
+                Stage::new(cx, |form| form.field(NAME).rule(NAME, service.clone(), after(0)))
+                    .await?;
+            let server = Server::new(&stage);
+            stage.set(NAME, "a").await?;
+            // It waits for the check until 100 ms, and sends until 200 ms.
+            let at = if sends { draw.between(101..=150) } else { draw.between(1..=50) };
+            let disturbs = async {
+                sleep(ms(at)).await;
+                let form = &stage.form;
+                match meanwhile {
+                    Meanwhile::Reset => form.reset(),
+                    Meanwhile::ResetAndFilledIn => {
+                        form.reset();
+                        let _ = form.set(NAME, "b");
+                    }
+                    Meanwhile::Set => drop(form.set(NAME, "b")),
+                    Meanwhile::SetToTheSame => drop(form.set(NAME, "a")),
+                    Meanwhile::Validate => {
+                        let _ = futures::FutureExt::now_or_never(form.validate(NAME));
+                    }
+                    Meanwhile::ValidateAll => {
+                        let _ = futures::FutureExt::now_or_never(form.validate_all());
+                    }
+                    Meanwhile::SubmitTwice => {
+                        drop(server.submit().await);
+                        drop(server.submit().await);
+                    }
+                    Meanwhile::SubmitAndLeave => {
+                        let _ = futures::FutureExt::now_or_never(server.submit());
+                    }
+                }
+                sleep(ms(10)).await;
+                server.submit().await
+            };
+            // It ends in any case: also if it has to wait for the answer about another value.
+            let (first, second) = cx.call(SUBMIT, join(server.submit(), disturbs)).await?.value;
+            let what = format!(
+                "a submit {} after {at} ms, and then this is done: {meanwhile:?}",
+                if sends { "is being sent" } else { "waits for a check" }
+            );
+            // A form that was reset while its submit waited has nothing to send any more: its submit may have ended.
+            let reset = matches!(meanwhile, Meanwhile::Reset | Meanwhile::ResetAndFilledIn);
+            let ended = !sends && reset && first.is_err();
+            if !ended {
+                ensure_eq!(outcome(&second), "already submitting", "{what}; another submit 10 ms later"; help = HELP);
+            }
+            if sends {
+                ensure_eq!((outcome(&first), server.got()), ("sent: 7".to_owned(), vec!["name=a@100".to_owned()]), "{what}: the outcome of the first submit, and what the server got"; help = "what is on its way is not called back");
+            }
+            // A second one is sent alone; and only then.
+            stage.set(NAME, "later").await?;
+            let before = server.got().len();
+            let next = cx.call(SUBMIT, server.submit()).await?.value;
+            ensure_eq!((outcome(&next), server.got().len() - before), ("sent: 7".to_owned(), 1), "{what}; a submit after the first one has ended: its outcome, and how often the server gets a form"; help = HELP);
+        }
+    }
     Ok(())
 }
 

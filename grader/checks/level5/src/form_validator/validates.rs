@@ -121,6 +121,7 @@ pub async fn validates_all_at_once(cx: Cx) -> Outcome {
     let call = cx.call(VALIDATE, stage.form.validate(fields[1])).await?;
     ensure_eq!((call.value.map(|status| shown(&status)), call.took), (Ok("valid".to_owned()), ms(200)), "`validate` of a field that waits for its debounce"; help = HELP);
     several_rules(&cx, HELP).await?;
+    one_of_several_fields(&cx).await?;
     // A value that arrives meanwhile: the answer is about it.
     services[2].ends("z", Ends::With(Verdict::error(TAKEN)));
     stage.set(fields[2], "y").await?;
@@ -131,6 +132,42 @@ pub async fn validates_all_at_once(cx: Cx) -> Outcome {
     let (statuses, _) = cx.call(VALIDATE_ALL, join(stage.form.validate_all(), types)).await?.value;
     let status = statuses.get(&fields[2]).map(shown);
     ensure_eq!(status.as_deref(), Some("invalid: taken"), "a field that was set while `validate_all` waited for it"; help = "no status that is returned is pending: wait until no field is");
+    Ok(())
+}
+
+/// `validate` is about its field alone: it waits for no other one, and hurries and touches none.
+async fn one_of_several_fields(cx: &Cx) -> Outcome {
+    const HELP: &str = "`validate` touches its field, ends the debounces of its field, and returns when its field has its answers; the others go on as if it had not been called";
+    let mut draw = cx.draw();
+    for _ in 0..2 {
+        let fields: [FieldId; 4] = ["own", "pristine", "waits", "failed"].map(FieldId::new);
+        let services = fields.map(|field| Service::new(cx.timeline(), field.as_str(), 200));
+        services[3].ends("x", Ends::Fails(CheckFailed::TimedOut));
+        services[2].takes("x", 5000);
+        let stage = Stage::new(cx, |form| {
+            fields.iter().zip(&services).fold(form, |form, (field, service)| {
+                form.field(*field).rule(*field, service.clone(), after(500))
+            })
+        })
+        .await?;
+        stage.set(fields[3], "x").await?;
+        // At 700 ms its check has failed.
+        let at = draw.between(800..=900);
+        stage.set_at(at, fields[2], "x").await?;
+        stage.set_at(at + 100, fields[0], "y").await?;
+        let call = cx.call(VALIDATE, stage.form.validate(fields[0])).await?;
+        ensure_eq!((call.value.map(|status| shown(&status)), call.took), (Ok("valid".to_owned()), ms(200)), "`validate` of a field whose check takes 200 ms, beside one whose check waits for its debounce: what it returns, and how long it takes"; help = HELP);
+        stage.at(20_000).await;
+        let asked: Vec<_> = services.iter().map(Service::began).collect();
+        let expected = [
+            vec![format!("y@{}", at + 100)],
+            vec![],
+            vec![format!("x@{}", at + 500)],
+            vec!["x@500".to_owned()],
+        ];
+        ensure_eq!(asked, expected, "`validate` of one field at {} ms, beside one that is pristine, one that waits for its debounce of 500 ms since {at} ms, and one whose check has failed: the checks of each", at + 100; help = HELP);
+        stage.shows(fields[1], "pristine", "`validate` of another field", HELP)?;
+    }
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::join;
 use grader_kit::{Cx, Outcome, dropped_at, ensure, ensure_eq, ms};
-use level5::multi_source_cache::{Rule, SyncMode};
+use level5::multi_source_cache::{Pushes, Rule, SyncMode, SyncStatus};
 use tokio::time::{sleep, timeout};
 
 use super::fakes::{Fake, Has, value, written};
@@ -53,7 +53,42 @@ pub async fn a_removed_source_is_gone(cx: Cx) -> Outcome {
     add(&cx, &cache, &back, super::RARELY).await?;
     let answer = within(&cx, &cache, "x", forced).await?;
     ensure_eq!(answer, "back, 0 ms old", "a source that was removed is added again");
+    is_another_one_afterwards(&cx).await?;
     leaves_a_load(&cx).await
+}
+
+/// A source is removed and added again: nothing of the first one is left.
+async fn is_another_one_afterwards(cx: &Cx) -> Outcome {
+    const HELP: &str = "a source that is added again is another one: with figures, a stream and an interval of its own";
+    let every = cx.draw().between(100..=900);
+    let source = Fake::new(cx, "a", 1).with_updates().otherwise(value(5, "before"));
+    let mut config = config(Rule::Newest);
+    config.ttl = ms(DAY);
+    let cache = made(cx, config).await?;
+    add(cx, &cache, &source, SyncMode::Hybrid { every: ms(every) }).await?;
+    get(cx, &cache, "x").await?;
+    source.lose(3);
+    source.all(Has::Error("down"));
+    sleep(ms(every + every / 2)).await;
+    cx.call_fn("MultiSourceCache::remove_source", || cache.remove_source(&source.id())).await?;
+    // Its values are older than those of the first one.
+    source.all(value(2, "after"));
+    let began = cx.timeline().now_ms();
+    add(cx, &cache, &source, SyncMode::Hybrid { every: ms(every) }).await?;
+    let status = cache.status(&source.id());
+    let fresh = SyncStatus { pushes: Pushes::Live, lost: 0, failed_pulls: 0 };
+    ensure_eq!(status, Some(fresh), "a source has lost updates and failed, is removed and added again: its status"; help = HELP);
+    let answer = get(cx, &cache, "x").await?;
+    ensure_eq!(answer, "after, 0 ms old", "a source is removed and added again, with an older value: what counts"; help = HELP);
+    source.push("x", written(3, "pushed"));
+    sleep(ms(1)).await;
+    let answer = get(cx, &cache, "x").await?;
+    ensure_eq!(answer, "pushed, 1 ms old", "an update of a source that was removed and added again"; help = HELP);
+    source.take_calls();
+    sleep(ms(2 * every)).await;
+    let expected = format!("{} x, {} x", began + every, began + 2 * every);
+    ensure_eq!(source.take_calls(), expected, "a source is added again at {began} ms, with a pull every {every} ms: its pulls"; help = HELP);
+    Ok(())
 }
 
 /// Sources that are removed while another one, or they themselves, are asked.

@@ -1,6 +1,6 @@
 //! Pulls and updates.
 
-use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, list, ms};
 use level5::multi_source_cache::{Pushes, Rule, SyncMode, SyncStatus};
 use tokio::time::sleep;
 
@@ -71,7 +71,93 @@ pub async fn pulls_what_it_knows(cx: Cx) -> Outcome {
     sleep(ms(1000)).await;
     let expected = [1, 2, 3].map(|round| format!("{} x", began + round * 300)).join(", ");
     ensure_eq!(source.take_calls(), expected, "a pull every 300 ms since {began}, of a source that takes 100 ms"; help = "count the interval from the beginning of a pull");
-    makes_up_for_nothing(&cx).await
+    makes_up_for_nothing(&cx).await?;
+    goes_on_with_the_others(&cx).await?;
+    pulls_for_all(&cx).await
+}
+
+/// A pull whose source fails for one key, in each way, goes on with the others.
+async fn goes_on_with_the_others(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    for bad in [Has::Error("down"), Has::Hangs, Has::Nothing] {
+        for at_once in [1, 4] {
+            let source = Fake::new(cx, "a", 1).otherwise(value(1, "old"));
+            let mut config = config(Rule::Newest);
+            (config.ttl, config.pulls_at_once) = (ms(DAY), nz(at_once));
+            let cache = made(cx, config).await?;
+            add(cx, &cache, &source, SyncMode::Pull { every: ms(10_000) }).await?;
+            let mut keys = ["v", "w", "x", "y", "z"];
+            draw.shuffle(&mut keys);
+            for key in keys {
+                get(cx, &cache, key).await?;
+            }
+            source.all(value(2, "new"));
+            let of = *draw.pick(&keys);
+            source.has(of, bad.clone());
+            source.take_calls();
+            sleep(ms(10_000 + super::LIMIT + 10)).await;
+            let failed = cache.status(&source.id()).map(|status| status.failed_pulls);
+            let counted = u64::from(!matches!(bad, Has::Nothing));
+            let what = format!(
+                "a pull of the keys {}, at most {at_once} at once, and for {of} the source has {bad:?}",
+                list(keys)
+            );
+            ensure_eq!((source.count(), failed), (5, Some(counted)), "{what}: the loads, and `failed_pulls`"; help = "a failure is counted, and the pull goes on; an answer without a value is none");
+            for key in keys.into_iter().filter(|key| *key != of) {
+                let answer = get(cx, &cache, key).await?;
+                ensure!(answer.starts_with("new,"), "{what}: what is known of {key} afterwards is {answer}"; expected = "what the source has since then");
+            }
+            // The next pull is as if nothing had happened.
+            source.all(value(3, "newer"));
+            sleep(ms(10_000)).await;
+            for key in keys.into_iter().filter(|key| *key != of) {
+                let answer = get(cx, &cache, key).await?;
+                ensure!(answer.starts_with("newer,"), "{what}: what is known of {key} after the next pull is {answer}"; expected = "what the source has by then");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Each source with pulls is asked for every key that has a value, whichever source the value is from.
+async fn pulls_for_all(cx: &Cx) -> Outcome {
+    const HELP: &str = "a pull asks for every key that has a value, also for those whose value is from another source";
+    let mut draw = cx.draw();
+    let pulls = Fake::new(cx, "a", 1).with_updates();
+    let other = Fake::new(cx, "b", 9).with_updates().otherwise(value(5, "other"));
+    let mut config = config(Rule::Newest);
+    (config.ttl, config.missing_ttl) = (ms(DAY), ms(DAY));
+    let cache = made(cx, config).await?;
+    let began = cx.timeline().now_ms();
+    add(cx, &cache, &pulls, SyncMode::Hybrid { every: ms(10_000) }).await?;
+    add(cx, &cache, &other, SyncMode::Push).await?;
+    other.has("nowhere", Has::Nothing);
+    // By a load of the other source, a set from it, an update of it, a set of both; and one that no source has.
+    let mut ways = ["loaded", "set", "reported", "both", "nowhere"];
+    draw.shuffle(&mut ways);
+    for key in ways {
+        match key {
+            "set" | "both" => drop(set(cx, &cache, key, written(5, "other"), "b").await?),
+            "reported" => other.push(key, written(5, "other")),
+            _ => drop(get(cx, &cache, key).await?),
+        }
+    }
+    set(cx, &cache, "both", written(1, "own"), "a").await?;
+    cx.settle().await;
+    pulls.take_calls();
+    pulls.all(value(7, "newer"));
+    pulls.has("reported", Has::Nothing);
+    sleep(ms(10_001)).await;
+    let at = began + 10_000;
+    let expected = list(["both", "loaded", "reported", "set"].map(|key| format!("{at} {key}")));
+    ensure_eq!(pulls.take_calls(), expected, "the keys loaded, set and reported have a value of the source b, the key both has one of each, and nowhere has none: the pull of the source a"; help = HELP);
+    for (key, expected) in
+        [("both", "newer"), ("loaded", "newer"), ("set", "newer"), ("reported", "other")]
+    {
+        let answer = get(cx, &cache, key).await?;
+        ensure!(answer.starts_with(&format!("{expected},")), "a pull of the source a, which has newer values for all keys but reported: what is known of {key} is {answer}"; expected = expected, help = HELP);
+    }
+    Ok(())
 }
 
 /// A pull that takes many intervals.
@@ -125,6 +211,25 @@ pub async fn follows_updates(cx: Cx) -> Outcome {
         ensure_eq!(status, Some(Pushes::Live), "{mode:?}: `pushes` while the stream is open");
         ensure_eq!(cache.status(&"z".into()), None, "the status of a source that is not there");
     }
+    is_pulled_only(&cx).await
+}
+
+/// A source that could report its updates, and is added with `Pull`.
+async fn is_pulled_only(cx: &Cx) -> Outcome {
+    const HELP: &str = "the mode says what is followed: with `Pull` no stream of updates is held";
+    let source = Fake::new(cx, "a", 1).with_updates().otherwise(value(1, "one"));
+    let mut config = config(Rule::Newest);
+    config.ttl = ms(DAY);
+    let cache = made(cx, config).await?;
+    add(cx, &cache, &source, SyncMode::Pull { every: ms(DAY) }).await?;
+    get(cx, &cache, "x").await?;
+    source.push("x", written(2, "two"));
+    source.lose(1);
+    sleep(ms(50)).await;
+    let answer = get(cx, &cache, "x").await?;
+    let status = cache.status(&source.id());
+    ensure_eq!((source.streams_alive(), answer.as_str(), source.count()), (0, "one, 50 ms old", 1), "a source that could report its updates is added with `Pull`: the streams of it that are held, what is known after an update, and the loads"; help = HELP);
+    ensure_eq!(status, Some(SyncStatus { pushes: Pushes::None, lost: 0, failed_pulls: 0 }), "a source that could report its updates is added with `Pull`: its status"; help = HELP);
     Ok(())
 }
 
@@ -187,7 +292,33 @@ pub async fn counts_what_was_lost(cx: Cx) -> Outcome {
     sleep(ms(1)).await;
     let answer = get(&cx, &cache, "x").await?;
     ensure_eq!(answer, "three, 1 ms old", "Hybrid: an update after some were lost"; help = "the stream goes on");
+    loses_without_pulls(&cx).await?;
     loses_during_a_pull(&cx).await
+}
+
+/// Updates of a source without pulls are lost: they are counted, and the stream goes on.
+async fn loses_without_pulls(cx: &Cx) -> Outcome {
+    let lost = cx.draw().between(1..=1000);
+    let source = Fake::new(cx, "a", 1).with_updates().otherwise(value(1, "one"));
+    let mut config = config(Rule::Newest);
+    config.ttl = ms(DAY);
+    let cache = made(cx, config).await?;
+    add(cx, &cache, &source, SyncMode::Push).await?;
+    get(cx, &cache, "x").await?;
+    source.take_calls();
+    source.lose(lost);
+    source.push("x", written(2, "two"));
+    source.lose(1);
+    sleep(ms(10)).await;
+    let status = cache.status(&source.id());
+    ensure_eq!(
+        status,
+        Some(SyncStatus { pushes: Pushes::Live, lost: lost + 1, failed_pulls: 0 }),
+        "Push: {lost} updates were lost, and one more later: the status"
+    );
+    let answer = get(cx, &cache, "x").await?;
+    ensure_eq!((answer.as_str(), source.take_calls().as_str()), ("two, 10 ms old", "none"), "Push: updates were lost before and after one: what is known, and the loads"; help = "a source with `Push` is not pulled, also when updates were lost");
+    Ok(())
 }
 
 /// Updates that are lost while a pull is on its way.

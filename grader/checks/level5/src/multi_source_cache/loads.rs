@@ -48,6 +48,50 @@ pub async fn one_load_for_all_callers(cx: Cx) -> Outcome {
         cx.call(GET, join_all(calls)).await?;
         ensure!(source.count() - before == 1, "three callers ask for a stale key: {} loads", source.count() - before; expected = "one");
     }
+    shares_whatever_the_limit(&cx).await
+}
+
+/// Callers with limits of their own join the load that is on its way, and share its outcome, a failure too.
+async fn shares_whatever_the_limit(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    for known in [false, true] {
+        for (has, expected) in
+            [(value(2, "new"), "new, 0 ms old"), (Has::Error("down"), "failed: a: down")]
+        {
+            // An older value beside a failure is the business of another criterion.
+            if known && matches!(has, Has::Error(_)) {
+                continue;
+            }
+            let source = Fake::new(cx, "a", 1);
+            let cache = over(cx, config(Rule::Newest), &[&source]).await?;
+            if known {
+                set(cx, &cache, "x", written(1, "old"), "a").await?;
+                sleep(ms(10)).await;
+            }
+            source.all(has.clone());
+            source.next_take([50]);
+            let key = "x".to_owned();
+            let ask = async |at: u64, limit: u64| {
+                sleep(ms(at)).await;
+                shown(cache.get(&key, Some(ms(limit))).await)
+            };
+            let times = [0, draw.between(1..=48), 49];
+            let calls = [ask(times[0], 0), ask(times[1], 1), ask(times[2], 0)];
+            let answers = cx.call(GET, join_all(calls)).await?.value;
+            let what = format!(
+                "{} and three callers who accept nothing older than 0 and 1 ms ask at {} ms; the source has {has:?} after 50 ms",
+                if known { "a value is there," } else { "no value is there," },
+                list(times)
+            );
+            ensure!(source.count() == 1, "{what}: {} loads", source.count(); expected = "one, for all who ask while it runs", help = "a caller that needs a load joins the one that is on its way, whatever its `max_age` is");
+            for answer in answers {
+                ensure_eq!(answer, expected, "{what}: what each gets");
+            }
+            // Nothing is left of it: the next caller who needs a load begins one.
+            within(cx, &cache, "x", Some(ms(0))).await?;
+            ensure!(source.count() == 2, "{what}, and later a fourth caller: {} loads in all", source.count(); expected = "two");
+        }
+    }
     Ok(())
 }
 
@@ -59,6 +103,8 @@ pub async fn a_fresh_value_needs_no_load(cx: Cx) -> Outcome {
         (ttl, Rule::Newest),
         (TTL, Rule::Priority),
         (ttl, Rule::Priority),
+        (TTL, last()),
+        (ttl, last()),
     ] {
         let source = Fake::new(&cx, "a", 1).otherwise(value(1, "one"));
         let mut config = config(rule);
@@ -75,18 +121,32 @@ pub async fn a_fresh_value_needs_no_load(cx: Cx) -> Outcome {
         ensure_eq!(miss, "two, 0 ms old", "a ttl of {ttl} ms, {ttl} ms after the load"; help = "at the ttl itself a value is stale, and a hit does not make it younger");
     }
     // The age counts from the arrival, and a load that finds the same value confirms it.
-    let slow = Fake::new(&cx, "a", 1).takes(300).otherwise(value(1, "one"));
-    let cache = over(&cx, config(Rule::Newest), &[&slow]).await?;
+    for rule in [Rule::Newest, Rule::Priority, last()] {
+        confirms(&cx, rule).await?;
+    }
+    Ok(())
+}
+
+async fn confirms(cx: &Cx, rule: Rule<String>) -> Outcome {
+    let slow = Fake::new(cx, "a", 1).takes(300).otherwise(value(1, "one"));
+    let cache = over(cx, config(rule), &[&slow]).await?;
     for round in 1..=2 {
-        let loaded = get(&cx, &cache, "x").await?;
+        let loaded = get(cx, &cache, "x").await?;
         ensure_eq!(loaded, "one, 0 ms old", "load number {round}, of 300 ms"; help = "the age counts from the arrival of the answer; an equal answer confirms the value");
         sleep(ms(TTL - 1)).await;
-        let hit = get(&cx, &cache, "x").await?;
+        let hit = get(cx, &cache, "x").await?;
         ensure_eq!(hit, format!("one, {} ms old", TTL - 1), "{} ms after load number {round}, with a ttl of {TTL} ms", TTL - 1;
             help = "the age counts from the arrival of the answer; an equal answer confirms the value");
         sleep(ms(1)).await;
     }
     Ok(())
+}
+
+/// Under `Merge` the newest value of all.
+fn last() -> Rule<String> {
+    Rule::Merge(std::sync::Arc::new(|parts: &[(_, String)]| {
+        parts.last().map(|(_, value)| value.clone()).unwrap_or_default()
+    }))
 }
 
 pub async fn callers_set_their_own_limit(cx: Cx) -> Outcome {
@@ -178,32 +238,39 @@ pub async fn a_hanging_source_is_passed_over(cx: Cx) -> Outcome {
 
 pub async fn a_stale_value_is_marked(cx: Cx) -> Outcome {
     const HELP: &str = "if no source has an answer, an older value is better than none; `stale` says why it is old";
-    let first = Fake::new(&cx, "first", 9).otherwise(value(1, "one"));
-    let second = Fake::new(&cx, "second", 1);
-    let cache = over(&cx, config(Rule::Newest), &[&second, &first]).await?;
-    get(&cx, &cache, "x").await?;
+    for rule in [Rule::Newest, Rule::Priority, last()] {
+        is_marked(&cx, rule, HELP).await?;
+    }
+    a_value_that_has_just_come_is_not_stale(&cx).await
+}
+
+async fn is_marked(cx: &Cx, rule: Rule<String>, help: &'static str) -> Outcome {
+    let first = Fake::new(cx, "first", 9).otherwise(value(1, "one"));
+    let second = Fake::new(cx, "second", 1);
+    let cache = over(cx, config(rule), &[&second, &first]).await?;
+    get(cx, &cache, "x").await?;
     sleep(ms(TTL + 5)).await;
     first.all(Has::Error("down"));
     second.all(Has::Error("broken"));
-    let answer = get(&cx, &cache, "x").await?;
-    ensure_eq!(answer, format!("one, {} ms old, stale (first: down; second: broken)", TTL + 5), "all sources fail, and a value is {} ms old, with a ttl of {TTL} ms", TTL + 5; help = HELP);
+    let answer = get(cx, &cache, "x").await?;
+    ensure_eq!(answer, format!("one, {} ms old, stale (first: down; second: broken)", TTL + 5), "all sources fail, and a value is {} ms old, with a ttl of {TTL} ms", TTL + 5; help = help);
     second.all(Has::Hangs);
-    let answer = get(&cx, &cache, "x").await?;
+    let answer = get(cx, &cache, "x").await?;
     let age = TTL + 5 + LIMIT;
-    ensure_eq!(answer, format!("one, {age} ms old, stale (first: down; second: timed out after {LIMIT} ms)"), "one source fails and the other one hangs"; help = HELP);
+    ensure_eq!(answer, format!("one, {age} ms old, stale (first: down; second: timed out after {LIMIT} ms)"), "one source fails and the other one hangs"; help = help);
     // Each caller asks again until a source answers.
     first.all(value(2, "two"));
-    let answer = get(&cx, &cache, "x").await?;
+    let answer = get(cx, &cache, "x").await?;
     ensure_eq!(answer, "two, 0 ms old", "the first source works again"; help = "a failure is not kept");
     // A caller who accepts nothing older, and a value that is within its ttl.
     sleep(ms(30)).await;
     first.all(Has::Error("down"));
     second.all(Has::Nothing);
-    let answer = within(&cx, &cache, "x", Some(ms(0))).await?;
-    ensure_eq!(answer, "two, 30 ms old, stale (first: down)", "`Some(0)`, and the source fails"; help = HELP);
-    let answer = get(&cx, &cache, "x").await?;
+    let answer = within(cx, &cache, "x", Some(ms(0))).await?;
+    ensure_eq!(answer, "two, 30 ms old, stale (first: down)", "`Some(0)`, and the source fails"; help = help);
+    let answer = get(cx, &cache, "x").await?;
     ensure_eq!(answer, "two, 30 ms old", "a value within its ttl, after a load that failed"; help = "it is fresh: no load, and no mark");
-    a_value_that_has_just_come_is_not_stale(&cx).await
+    Ok(())
 }
 
 /// A value is set while the sources are asked, and then they fail.

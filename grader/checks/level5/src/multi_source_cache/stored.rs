@@ -10,7 +10,7 @@ use level5::multi_source_cache::{Rule, Stamped, SyncMode};
 use tokio::time::sleep;
 
 use super::fakes::{Fake, Has, value, written};
-use super::{GET, TTL, add, config, get, made, nz, over, set, shown};
+use super::{GET, TTL, add, config, get, made, nz, over, set, shown, within};
 
 fn of(at: i64, version: u64, value: &str) -> Stamped<String> {
     Stamped { version, ..written(at, value) }
@@ -114,6 +114,7 @@ pub async fn merges_with_the_function(cx: Cx) -> Outcome {
     ensure_eq!(outcome, "superseded by b", "Merge: the first source sets a value that is older than its own"; help = HELP);
     let answer = get(&cx, &cache, "x").await?;
     ensure_eq!(answer, "c=six+a=seven+b=eight, 0 ms old", "Merge: what counts then"; help = HELP);
+    merges_old_values_too(&cx, joined, HELP).await?;
     // Any order.
     let mut script = Vec::new();
     for source in ["a", "b", "c"] {
@@ -133,6 +134,60 @@ pub async fn merges_with_the_function(cx: Cx) -> Outcome {
         let first = expected.get_or_insert_with(|| answer.clone());
         let shown: Vec<_> = script.iter().map(|(source, at, _)| format!("{source}={at}")).collect();
         ensure_eq!(&answer, first, "Merge: the sets [{}] in this order, and in another one", list(&shown); help = HELP);
+    }
+    Ok(())
+}
+
+/// Values of which some are past their ttl: a source that has not sent a newer value has still the one that it sent.
+async fn merges_old_values_too(
+    cx: &Cx,
+    joined: impl Fn(&[(Stamp, String)]) -> String + Send + Sync + Copy + 'static,
+    help: &'static str,
+) -> Outcome {
+    let mut draw = cx.draw();
+    for own in [None, Some(draw.between(1..=100)), Some(20 * TTL)] {
+        let sources = [Fake::new(cx, "a", 9), Fake::new(cx, "b", 5), Fake::new(cx, "c", 1)];
+        let refs = [&sources[0], &sources[1], &sources[2]];
+        let cache = over(cx, config(Rule::Merge(Arc::new(joined))), &refs).await?;
+        // The age of the first one, which has a ttl of its own.
+        let age = own.unwrap_or(TTL).min(2 * TTL) + draw.between(1..=50);
+        let first = Stamped { ttl: own.map(ms), ..written(5, "five") };
+        let from = *draw.pick(&["a", "b", "c"]);
+        let other = if from == "b" { "a" } else { "b" };
+        set(cx, &cache, "x", first, from).await?;
+        sleep(ms(age)).await;
+        let what = format!(
+            "Merge, with a ttl of {TTL} ms: {from} sets a value with a ttl of {own:?} ms, and {age} ms later {other} sets one"
+        );
+        let outcome = set(cx, &cache, "x", written(7, "seven"), other).await?;
+        let merged = format!("{from}=five+{other}=seven");
+        ensure_eq!(outcome, format!("merged: {merged}"), "{what}: what the set returns"; help = help);
+        // A load, if the cache begins one, finds nothing.
+        for source in refs {
+            source.all(Has::Error("down"));
+        }
+        let answer = get(cx, &cache, "x").await?;
+        ensure!(answer.starts_with(&format!("{merged},")), "{what}: what counts is {answer}"; expected = merged, help = help);
+        // A load that brings a value of one of them, long after the ttl of all.
+        sleep(ms(30 * TTL)).await;
+        let third = ["a", "b", "c"].into_iter().find(|id| *id != from && *id != other);
+        for source in refs {
+            source.all(if Some(source.id().as_str()) == third {
+                value(9, "nine")
+            } else {
+                Has::Error("down")
+            });
+        }
+        let answer = get(cx, &cache, "x").await?;
+        let expected = format!("{merged}+{}=nine", third.unwrap_or_default());
+        ensure_eq!(answer, format!("{expected}, 0 ms old"), "{what}; {} ms later a load finds a value of the third source, and the two others fail: what counts", 30 * TTL; help = help);
+        // And none at all.
+        sleep(ms(30 * TTL)).await;
+        for source in refs {
+            source.all(Has::Error("down"));
+        }
+        let answer = get(cx, &cache, "x").await?;
+        ensure!(answer.starts_with(&format!("{expected},")), "{what}; then a third one has a value; {} ms later all sources fail: {answer}", 30 * TTL; expected = "the merge of the three values", help = help);
     }
     Ok(())
 }
@@ -366,7 +421,22 @@ async fn is_used_whatever_it_is(cx: &Cx) -> Outcome {
         draw.shuffle(&mut used);
         let mut script = Vec::new();
         for number in used {
-            get(cx, &cache, keys[number]).await?;
+            match draw.index(4) {
+                // A load that fails, a set that does not count and one of what is there are uses too.
+                1 => {
+                    source.has(keys[number], Has::Error("down"));
+                    within(cx, &cache, keys[number], Some(ms(0))).await?;
+                    source.has(
+                        keys[number],
+                        if keys[number] == "missing" { Has::Nothing } else { value(1, "loaded") },
+                    );
+                }
+                at @ 2..=3 if keys[number] != "missing" => {
+                    let at = if at == 2 { 0 } else { 1 };
+                    set(cx, &cache, keys[number], written(at, "loaded"), "a").await?;
+                }
+                _ => drop(get(cx, &cache, keys[number]).await?),
+            }
             script.push(keys[number]);
         }
         if keys[idle] != "missing" {
@@ -381,7 +451,7 @@ async fn is_used_whatever_it_is(cx: &Cx) -> Outcome {
         }
         get(cx, &cache, "new").await?;
         let calls = source.take_calls();
-        ensure_eq!(calls, "none", "a capacity of 3: {} are asked for, then {}, and then a fourth key; no source has the key `missing`. The loads of {} and the fourth", list(keys), list(&script), list(&script); help = HELP);
+        ensure_eq!(calls, "none", "a capacity of 3: {} are asked for, then {} are asked for or set, and then a fourth key is asked for; no source has the key `missing`. The loads of {} and the fourth", list(keys), list(&script), list(&script); help = HELP);
     }
     Ok(())
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use futures::future::join;
 use futures::{FutureExt as _, StreamExt as _, stream};
-use grader_kit::{Cx, Outcome, ensure, ensure_eq, list, ms};
+use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, list, ms};
 use level5::pipeline::retry::{Backoff, Disposition, NoJitter};
 use level5::pipeline::{Output, Pipeline, Stage};
 use tokio::time::sleep;
 
-use super::works::{Payload, Works, fails, is_pending, take, takes};
+use super::works::{Ends, Payload, Plan, Works, fails, is_pending, take, takes};
 use super::{Line, RUN, all, line, nz, values};
 
 pub async fn an_empty_input_ends_at_once(cx: Cx) -> Outcome {
@@ -187,7 +187,40 @@ pub async fn two_runs_are_apart(cx: Cx) -> Outcome {
         ensure!(results.len() == 8, "{which} has {} of 8 results", results.len(); expected = "8", help = HELP);
         ensure_eq!(values(&results), [0, 1, 2, 3, 5, 6, 7].to_vec(), "{which}: the values"; help = HELP);
     }
-    beside_a_slow_run(&cx).await
+    beside_a_slow_run(&cx).await?;
+    after_a_run_that_broke(&cx).await
+}
+
+/// A run whose work or input panics leaves nothing behind in the pipeline.
+async fn after_a_run_that_broke(cx: &Cx) -> Outcome {
+    const HELP: &str = "a panic concerns its item, or its run: a lock that the pipeline holds, and that a panic poisons, would concern all later runs";
+    for ordered in [false, true] {
+        let works = Works::new(cx);
+        let plan = |item: u64, _| {
+            let ends =
+                if item < 1000 { Ends::Value } else { Ends::Panic(Payload::Literal("no luck")) };
+            Plan { length: 100, ends }
+        };
+        let stage = works.stage("a", 2, plan);
+        let pipeline = Line::new(nz(1)).stage(if ordered { stage.ordered() } else { stage });
+        let run = async || {
+            let other = Works::new(cx);
+            let results = all(cx, &other, pipeline.run(other.input(8))).await?;
+            Ok::<_, Fail>((values(&results), results.last().map(|(at, _)| *at)))
+        };
+        let alone = run().await?;
+        for breaks in ["the work of all items", "the input, after three items,"] {
+            let input = works.input(10).map(move |item| match breaks {
+                "the work of all items" => 1000 + item,
+                _ if item == 3 => Payload::Literal("a bug in the input").throw(),
+                _ => item,
+            });
+            cx.call(RUN, drain(pipeline.run(input))).await?;
+            let next = run().await?;
+            ensure_eq!(next, alone, "{breaks} of a run panicked: the values of the next run of the pipeline, and the millisecond of the last one"; help = HELP);
+        }
+    }
+    Ok(())
 }
 
 /// A run that stands still, since its first items take long or its results are not taken, beside another one.

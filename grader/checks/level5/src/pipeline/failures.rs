@@ -147,11 +147,14 @@ pub async fn a_panic_is_a_failure(cx: Cx) -> Outcome {
 
 /// A panic of a later attempt: the attempts before it count.
 async fn panics_at_an_attempt(cx: &Cx) -> Outcome {
-    for panics_at in [2, 3] {
+    for (panics_at, in_closure) in [(2, false), (3, false), (1, true), (2, true), (3, true)] {
         let works = Works::new(cx);
+        let payload = Payload::Literal("no luck");
         let stage = works.stage("a", 2, move |_, attempt| {
-            let ends = if attempt == panics_at {
-                Ends::Panic(Payload::Literal("no luck"))
+            let ends = if attempt == panics_at && in_closure {
+                Ends::PanicInClosure(payload.clone())
+            } else if attempt == panics_at {
+                Ends::Panic(payload.clone())
             } else {
                 Ends::Error("again".to_owned())
             };
@@ -162,7 +165,7 @@ async fn panics_at_an_attempt(cx: &Cx) -> Outcome {
         let cause = Failure::Panicked("no luck".to_owned());
         let expected = Err(Failed { stage: "a", index: 0, attempts: panics_at, cause });
         let found = results.into_iter().map(|(_, result)| result).next();
-        ensure_eq!(found, Some(expected), "attempts fail, and attempt {panics_at} panics: the result of the item"; help = "`attempts` counts the calls of the work, the one that panicked too");
+        ensure_eq!(found, Some(expected), "attempts fail, and attempt {panics_at} panics{}: the result of the item", if in_closure { " before its future is made" } else { "" }; help = "`attempts` counts the calls of the work, the one that panicked too");
     }
     Ok(())
 }

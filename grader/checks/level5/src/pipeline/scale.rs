@@ -34,19 +34,28 @@ pub async fn takes_any_limit(cx: Cx) -> Outcome {
 }
 
 pub async fn keeps_nothing_of_what_has_passed(cx: Cx) -> Outcome {
-    // More than two bytes can count; and, with works of different lengths, fewer.
-    for (ordered, count) in [(false, 70_000), (true, 20_000)] {
-        // Every thousandth item fails, and the one after it moves the clock.
+    let every = cx.draw().between(2..=9);
+    // More than two bytes can count; and, with works of different lengths, fewer. Then stages with more slots than there
+    // are items, and many failures.
+    for (ordered, count, limit, bad, burst) in [
+        (false, 70_000, 4, 1000, 1000),
+        (true, 20_000, 4, 1000, 1000),
+        (false, 20_000, usize::MAX >> 3, 1000, 100),
+        (true, 20_000, usize::MAX >> 4, 1000, 100),
+        (false, 20_000, usize::MAX >> 3, every, 100),
+        (false, 20_000, 4, every, 1000),
+    ] {
+        // The last item of each group fails, and the one after a burst moves the clock.
         let work = move |item: u64| async move {
             for _ in 0..if ordered { item % 4 } else { 0 } {
                 tokio::task::yield_now().await;
             }
-            if item % 1000 == 999 { Err(()) } else { Ok(item) }
+            if item % bad == bad - 1 || item == count - 1 { Err(()) } else { Ok(item) }
         };
-        let stage = Stage::new("a", nz(4), work);
+        let stage = Stage::new("a", nz(limit), work);
         let pipeline = Pipeline::new(nz(4)).stage(if ordered { stage.ordered() } else { stage });
-        let input = stream::iter(0..count).then(|item| async move {
-            if item % 1000 == 0 {
+        let input = stream::iter(0..count).then(move |item| async move {
+            if item % burst == 0 {
                 tokio::time::sleep(ms(1)).await;
             }
             item
@@ -55,6 +64,10 @@ pub async fn keeps_nothing_of_what_has_passed(cx: Cx) -> Outcome {
         // What is allocated once does not count.
         let started = cx.call(RUN, output.next()).await?.value;
         ensure!(started.is_some(), "an input of {count} items, and no result");
+        cx.timeline().record(
+            "the grader",
+            format!("runs {count} items through a stage with a limit of {limit}"),
+        );
         let scarce = scarce(1 << 20);
         let mut seen = Seen::default();
         while !seen.ended {
@@ -64,7 +77,7 @@ pub async fn keeps_nothing_of_what_has_passed(cx: Cx) -> Outcome {
         let expected =
             Failed { stage: "a", index: count - 1, attempts: 1, cause: Failure::Error(()) };
         let last = seen.last;
-        ensure!(last == Some(expected), "item {} of {count} fails: the last failure is {last:?}", count - 1; expected = "that of this item, with its index");
+        ensure!(last == Some(expected), "a limit of {limit}, and item {} of {count} fails: the last failure is {last:?}", count - 1; expected = "that of this item, with its index");
         ensure!(!ordered || !seen.unordered, "an ordered stage, {count} items: the order of the results"; expected = "that of the input, to the end");
     }
     Ok(())

@@ -176,6 +176,18 @@ pub async fn asks_for_the_username(cx: Cx) -> Outcome {
     stage.types(USERNAME, "be").await?;
     stage.at(5000).await;
     ensure_eq!(users.asked(), ["free anna@800", "free bert@1500"], "the last username is too short"; help = "a name that has an error is not asked about");
+    // The service is asked about what was typed.
+    users.says("free", Says::Yes);
+    let word = cx.draw().word();
+    for name in ["Bert".to_owned(), " bert ".to_owned(), "BERT\t".to_owned(), format!("{word} Ä")]
+    {
+        let (began, before) = (stage.now(), users.asked().len());
+        stage.types(USERNAME, &name).await?;
+        stage.at(began + 1000).await;
+        let asked = format!("free {name}@{}", began + 500);
+        let seen = (users.asked().len() - before, users.asked().contains(&asked));
+        ensure_eq!(seen, (1, true), "the username {name:?} was typed: how much was asked, and whether it was asked about this text"; help = "another text is another username: ask about the value as it is");
+    }
     Ok(())
 }
 
@@ -204,6 +216,17 @@ pub async fn asks_about_valid_emails(cx: Cx) -> Outcome {
     stage.types(EMAIL, "anna maria").await?;
     stage.at(9000).await;
     ensure_eq!(users.asked().len(), 3, "how much was asked, when the email is none again"; help = HELP);
+    let word = cx.draw().word();
+    for email in ["Anna@Example.COM".to_owned(), format!("{word}+Ä@mail.example.com")] {
+        let began = stage.now();
+        stage.types(EMAIL, &email).await?;
+        stage.at(began + 1000).await;
+        let asked = users.asked();
+        for question in ["blocked", "disposable", "domain"] {
+            let expected = format!("{question} {email}@{}", began + 300);
+            ensure_eq!(asked.contains(&expected), true, "the email {email:?} was typed: whether `{question}` was asked of this text 300 ms later"; help = "ask about the value as it is");
+        }
+    }
     Ok(())
 }
 
@@ -269,6 +292,7 @@ pub async fn a_broken_check_hides_nothing(cx: Cx) -> Outcome {
             )
             .await?;
     }
+    each_has_ten_seconds(&cx).await?;
     let users = Users::new(cx.timeline());
     users.says("free", Says::Fails);
     users.says("domain", Says::Hangs);
@@ -304,6 +328,40 @@ pub async fn a_broken_check_hides_nothing(cx: Cx) -> Outcome {
         .await
 }
 
+/// Each of the four checks: without an answer, and with one just before the limit. When a check begins is the business
+/// of other criteria.
+async fn each_has_ten_seconds(cx: &Cx) -> Outcome {
+    const HELP: &str = "a check has 10 s, each of the four";
+    let checks = [
+        ("free", USERNAME, USERNAME_FREE),
+        ("domain", EMAIL, DOMAIN_VALID),
+        ("disposable", EMAIL, NOT_DISPOSABLE),
+        ("blocked", EMAIL, NOT_BLOCKED),
+    ];
+    for hangs in [true, false] {
+        for (question, field, rule) in checks {
+            let users = Users::new(cx.timeline());
+            if hangs {
+                users.says(question, Says::Hangs);
+            } else {
+                users.takes(question, 9999);
+            }
+            let stage = Stage::new(cx, &users).await?;
+            stage.types(USERNAME, "anna").await?;
+            stage.types(EMAIL, "a@example.com").await?;
+            let what = if hangs { "has no answer" } else { "answers after 9999 ms" };
+            let what = format!("the service {what} to `{question}`");
+            let after = if hangs { format!("unknown: {rule}") } else { "valid".to_owned() };
+            let other = if field == EMAIL { USERNAME } else { EMAIL };
+            for (at, expected) in [(9_990, "pending"), (10_500, &*after)] {
+                stage.shows_at(at, field, expected, &what, HELP).await?;
+                stage.shows_at(at, other, "valid", &what, HELP).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
 pub async fn differs_from_the_email(cx: Cx) -> Outcome {
     const HELP: &str =
         "a plain rule of the username that reads the email, and compares in small letters";
@@ -325,6 +383,16 @@ pub async fn differs_from_the_email(cx: Cx) -> Outcome {
         (EMAIL, "x@annabel.com", "accepted"),
         (USERNAME, "Äpfel", "accepted"),
         (EMAIL, "äPFEL@example.com", similar),
+        // Emails that are none have a part before the `@` too.
+        (USERNAME, "annabel", "accepted"),
+        (EMAIL, "annabel@example", similar),
+        (EMAIL, "annabel@.", similar),
+        (EMAIL, "annabel@ example.com", similar),
+        // Parts of it are not it.
+        (EMAIL, "annabel.b@example.com", "accepted"),
+        (EMAIL, "annabel+news@example.com", "accepted"),
+        (EMAIL, "hannabel@example.com", "accepted"),
+        (EMAIL, "annabel@example.com", similar),
     ] {
         stage.types(field, value).await?;
         stage.says(USERNAME, expected, &format!("`{value}` was typed as {field}"), HELP)?;

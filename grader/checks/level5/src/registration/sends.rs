@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::join;
 use grader_kit::{Cx, Fail, Outcome, ensure_eq, ms};
-use level5::form_validator::{CheckFailed, FormStatus, SubmitError};
+use level5::form_validator::{CheckFailed, FieldId, FormStatus, SubmitError};
 use level5::registration::{
     AccountId, Accounts, EMAIL, EMAIL_TAKEN, PASSWORD, REFUSED, RegisterError, Registration,
     RegistrationForm, TRY_LATER, USERNAME, USERNAME_TAKEN,
@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use super::fakes::{Says, Users};
 use super::{SUBMIT, Stage};
 
-const FIELDS: [level5::form_validator::FieldId; 3] = [USERNAME, EMAIL, PASSWORD];
+const FIELDS: [FieldId; 3] = [USERNAME, EMAIL, PASSWORD];
 
 async fn fills(stage: &Stage<'_>, name: &str, password: &str) -> Outcome {
     for (field, value) in [(USERNAME, name), (EMAIL, "mail@example.com"), (PASSWORD, password)] {
@@ -64,6 +64,46 @@ pub async fn registers_what_was_typed(cx: Cx) -> Outcome {
     ensure_eq!((outcome(&first).as_str(), outcome(&second).as_str()), ("account 1", "already submitting"), "two clicks"; help = HELP);
     let email = "mail@example.com".to_owned();
     ensure_eq!(users.registered(), [Registration { username: name, email, password }], "what was registered"; help = HELP);
+    registers_what_was_validated(&cx).await
+}
+
+/// The user types on while the checks of a submit run, and while the account is registered.
+async fn registers_what_was_validated(cx: &Cx) -> Outcome {
+    const HELP: &str = "`Form::submit` hands the values that it has validated to its function: register those, and read none from the form";
+    let mut draw = cx.draw();
+    for during_the_checks in [true, false] {
+        // The email is checked for 200 ms, and then the username, whose rules read it.
+        let at = if during_the_checks { draw.between(1..=399) } else { draw.between(401..=499) };
+        for field in FIELDS {
+            let users = Users::new(cx.timeline());
+            let stage = Stage::new(cx, &users).await?;
+            fills(&stage, "anna", "12345678").await?;
+            let changed = if field == EMAIL { "new@example.com" } else { "a new value" };
+            let types = async {
+                sleep(ms(at)).await;
+                stage.page.form().set(field, changed)
+            };
+            let (sent, _) = cx.call(SUBMIT, join(stage.page.submit(), types)).await?.value;
+            let value = |of: FieldId, typed: &str| {
+                if of == field && during_the_checks { changed.to_owned() } else { typed.to_owned() }
+            };
+            let expected = Registration {
+                username: value(USERNAME, "anna"),
+                email: value(EMAIL, "mail@example.com"),
+                password: value(PASSWORD, "12345678"),
+            };
+            let mut registered = users.registered();
+            // No service is asked about a password: whether it was found valid before or after the change is open.
+            if let [only] = registered.as_mut_slice()
+                && field == PASSWORD
+                && during_the_checks
+                && only.password == "12345678"
+            {
+                only.password.clone_from(&expected.password);
+            }
+            ensure_eq!((outcome(&sent), registered), ("account 1".to_owned(), vec![expected]), "a submit whose checks take 400 ms and whose registration takes 100 ms, and after {at} ms the user types `{changed}` as {field}: the outcome, and what was registered"; help = HELP);
+        }
+    }
     Ok(())
 }
 
@@ -103,6 +143,17 @@ pub async fn a_conflict_lands_on_its_field(cx: Cx) -> Outcome {
                 "the error stays until the field changes",
             )
             .await?;
+        const STAYS: &str = "the error stays until the field itself changes";
+        let registered = users.registered().len();
+        let sent = cx.call(SUBMIT, stage.page.submit()).await?.value;
+        ensure_eq!((outcome(&sent).as_str(), users.registered().len()), ("not valid", registered), "the same form is sent again after a conflict of {field}: the outcome, and the registrations so far"; help = STAYS);
+        let changed = if other == EMAIL { "another@example.com" } else { "berta" };
+        stage.types(other, changed).await?;
+        stage.types(PASSWORD, "another password").await?;
+        let again = stage.now() + 1000;
+        stage
+            .shows_at(again, field, code.as_str(), "the two other fields were changed", STAYS)
+            .await?;
         let value = if field == EMAIL { "other@example.com" } else { "otto" };
         stage.types(field, value).await?;
         stage.shows_at(again + 1000, field, "valid", "the field was changed", HELP).await?;
@@ -125,6 +176,11 @@ pub async fn other_failures_are_the_forms(cx: Cx) -> Outcome {
         (of(409, Some("plan")), REFUSED),
         (of(409, Some("password")), REFUSED),
         (of(409, Some("")), REFUSED),
+        // Names of no field of this form.
+        (of(409, Some("Email")), REFUSED),
+        (of(409, Some("USERNAME")), REFUSED),
+        (of(409, Some(" email")), REFUSED),
+        (of(409, Some("usernames")), REFUSED),
         (of(400, Some("email")), REFUSED),
         (of(410, Some("email")), REFUSED),
         (of(422, Some("username")), REFUSED),

@@ -248,7 +248,35 @@ pub async fn a_conflict_waits_for_a_person(cx: Cx) -> Outcome {
         sleep(ms(20)).await;
         ensure_eq!(parked(&engine), "z [a v=one | b v=two | c v=two]", "{shown_rule}: a has `one`, b `two` and c `one`, and a person has decided; now c has `two`: what is parked"; help = "the decision holds until a content changes: that of one source, also if another one has it already");
     }
+    picks_a_deletion(&cx).await?;
     a_program_leaves_it_to_a_person(&cx).await
+}
+
+/// A person picks that the record is deleted, which no source says.
+async fn picks_a_deletion(cx: &Cx) -> Outcome {
+    const HELP: &str = "no content is a deletion: a person may pick it as any other content";
+    let engine = started(cx, lasting(MANUAL)).await?;
+    let (a, b) = (Fake::new(cx, "a"), Fake::new(cx, "b"));
+    a.has(written("x", 1, "one"));
+    add_all(cx, &engine, &[&a, &b]).await?;
+    let mut receiver = engine.changes();
+    b.has(written("x", 5, "two"));
+    fetch(cx, &engine, "x").await?;
+    let Some(open) = engine.parked().pop() else {
+        return Err(Fail::new("two sources differ, and nothing is parked").help(HELP));
+    };
+    let decided = cx.call_fn(DECIDE, || engine.decide(&open, Pick::Content(None))).await?;
+    ensure_eq!(decided, Ok(()), "a conflict is parked, and a person deletes the record: the decision"; help = HELP);
+    for again in [false, true] {
+        if again {
+            fetch(cx, &engine, "x").await?;
+        }
+        let then = if again { ", and the same records are delivered again" } else { "" };
+        let seen = (history(&engine, "x"), parked(&engine));
+        ensure_eq!(seen, ("v=one, deleted".to_owned(), "none".to_owned()), "a conflict is parked, and a person deletes the record{then}: the versions, and what is parked"; help = HELP);
+    }
+    ensure_eq!(changes(&mut receiver), "x deleted", "a conflict is parked, and a person deletes the record: the changes"; help = HELP);
+    Ok(())
 }
 
 /// A program has left a conflict open; then come stamps and sources, and no other content.
@@ -370,6 +398,73 @@ pub async fn an_outdated_decision_is_refused(cx: Cx) -> Outcome {
     let outdated = NotDecided::Outdated { id: RecordId::new("x"), number: now.number };
     ensure_eq!(failed(outcome, "the conflict was decided")?, outdated, "a second decision of the same conflict"; help = HELP);
     ensure_eq!(get(&cx, &engine, "x").await?, "fresh v=three", "what counts after two decisions"; help = "the first one");
+    is_not_outdated(&cx).await
+}
+
+/// What does not change the contents of a record leaves its open conflict as it is: the decision of a person who looks at
+/// it is accepted.
+async fn is_not_outdated(cx: &Cx) -> Outcome {
+    const HELP: &str = "a decision is outdated when a content of the record has changed, or when the conflict is decided: another record, a source and a rule of others change neither";
+    let mut draw = cx.draw();
+    let events = [
+        "another record has a conflict",
+        "the conflict of another record is decided",
+        "a source is added",
+        "a source is removed",
+        "another record has a rule of its own",
+        "the rule of all others is set",
+    ];
+    for round in 0..7 {
+        let engine = started(cx, lasting(MANUAL)).await?;
+        let (a, b, c) = (Fake::new(cx, "a"), Fake::new(cx, "b"), Fake::new(cx, "c"));
+        a.has(written("x", 1, "one"));
+        b.has(written("x", 2, "two"));
+        let set = engine.set_rule_of(&RecordId::new("x"), Some(MANUAL));
+        ensure_eq!(set, Ok(()), "the rule of a record that is not known yet");
+        add_all(cx, &engine, &[&a, &b]).await?;
+        let Some(open) = engine.parked().pop() else {
+            return Err(Fail::new("two sources differ, and nothing is parked").help(HELP));
+        };
+        // Each alone after another record's conflict, then drawn ones.
+        let mut script: Vec<&str> = match events.get(round) {
+            Some(event) if *event == "a source is removed" => vec![events[0], events[2], event],
+            Some(event) => vec![events[0], event],
+            None => events.to_vec(),
+        };
+        if round >= events.len() {
+            draw.shuffle(&mut script);
+        }
+        let mut at = 10;
+        for event in &script {
+            at += 1;
+            match *event {
+                "another record has a conflict" => {
+                    a.has(written("y", at, &format!("one {at}")));
+                    b.has(written("y", at, &format!("two {at}")));
+                    fetch(cx, &engine, "y").await?;
+                }
+                "the conflict of another record is decided" => {
+                    let other = engine.parked().into_iter().find(|other| other.id != open.id);
+                    drop(other.map(|other| engine.decide(&other, Pick::Record("a".into()))));
+                }
+                "a source is added" => add(cx, &engine, &c, meta(0, RARELY)).await?,
+                "a source is removed" => {
+                    engine.remove_source(&"c".into());
+                }
+                "another record has a rule of its own" => {
+                    drop(engine.set_rule_of(&RecordId::new("y"), Some(NEWEST)));
+                }
+                _ => engine.set_rule(NEWEST),
+            }
+            fetch(cx, &engine, "x").await?;
+        }
+        let what = format!("a conflict of x is parked, and then: {}", grader_kit::list(&script));
+        let now = parked(&engine);
+        ensure!(now.contains("x [a v=one | b v=two]") || now.contains("x [b v=two | a v=one]"), "{what}: what is parked is {now}"; expected = "x with its two records, among what is parked", help = HELP);
+        let decided = cx.call_fn(DECIDE, || engine.decide(&open, Pick::Record("b".into()))).await?;
+        ensure_eq!(decided, Ok(()), "{what}: the decision of the person who has seen it before"; help = HELP);
+        ensure_eq!(get(cx, &engine, "x").await?, "fresh v=two", "{what}, and a person picks b: what counts"; help = HELP);
+    }
     Ok(())
 }
 
@@ -386,6 +481,20 @@ pub async fn a_record_has_its_own_rule(cx: Cx) -> Outcome {
     let set =
         cx.call_fn("Engine::set_rule_of", || engine.set_rule_of(&late, Some(priority()))).await?;
     ensure_eq!(set, Ok(()), "the rule of a record that is not known yet");
+    // Set twice, and set and taken away, before the record is known.
+    let (twice, taken) = (RecordId::new("twice"), RecordId::new("taken"));
+    for (id, rule) in [
+        (&twice, Some(NEWEST)),
+        (&twice, Some(priority())),
+        (&taken, Some(priority())),
+        (&taken, None),
+    ] {
+        ensure_eq!(
+            engine.set_rule_of(id, rule),
+            Ok(()),
+            "the rule of a record that is not known yet"
+        );
+    }
     add_all(&cx, &engine, &[&high, &low]).await?;
     let mut receiver = engine.changes();
     let both = async |cx: &Cx| Ok((get(cx, &engine, "x").await?, get(cx, &engine, "y").await?));
@@ -400,13 +509,16 @@ pub async fn a_record_has_its_own_rule(cx: Cx) -> Outcome {
     ensure_eq!(engine.set_rule_of(&x, None), Ok(()), "no rule of x any more");
     ensure_eq!(both(&cx).await?, expect("high", "high"), "Priority, and no rule of x any more: what counts of x and y"; help = HELP);
     engine.set_rule(NEWEST);
-    high.has(written("late", 1, "high"));
-    low.has(written("late", 2, "low"));
-    fetch(&cx, &engine, "late").await?;
-    ensure_eq!(
-        get(&cx, &engine, "late").await?,
-        "fresh v=high",
-        "a rule was set before the record was known: what counts of it"
-    );
+    for (id, expected, what) in [
+        ("late", "high", "the rule Priority was set before the record was known"),
+        ("twice", "high", "Newest and then Priority were set before the record was known"),
+        ("taken", "low", "Priority was set and taken away before the record was known"),
+    ] {
+        high.has(written(id, 1, "high"));
+        low.has(written(id, 2, "low"));
+        fetch(&cx, &engine, id).await?;
+        let read = get(&cx, &engine, id).await?;
+        ensure_eq!(read, format!("fresh v={expected}"), "{what}, and that of all others is Newest: what counts of it"; help = HELP);
+    }
     Ok(())
 }

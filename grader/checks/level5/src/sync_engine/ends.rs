@@ -9,7 +9,7 @@ use level5::sync_engine::{Config, ConfigError, MemoryStore, RecordId, Report, Ru
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::{sleep, timeout};
 
-use super::fakes::{Fake, Mode, Picks, Program, written};
+use super::fakes::{Disk, Fake, Mode, Picks, Program, written};
 use super::{
     ADD, DAY, GET, NEWEST, RARELY, SHUTDOWN, TTL, add, add_all, config, fetch, get, lasting, meta,
     parked, shown, started, started_on,
@@ -304,7 +304,38 @@ async fn asks_about_the_last_poll(cx: &Cx) -> Outcome {
             ensure_eq!(super::history(&next, "x"), "v=one, v=two", "{what}: the versions of an engine on the same store"; help = "save when the questions have ended");
         }
     }
-    asks_again_about_the_last_poll(cx).await
+    asks_again_about_the_last_poll(cx).await?;
+    reports_what_is_not_saved(cx).await
+}
+
+/// The last save fails, as those before it have.
+async fn reports_what_is_not_saved(cx: &Cx) -> Outcome {
+    const HELP: &str = "`unsaved` counts the records whose last state the store does not have: those of a save that has failed";
+    let count = cx.draw().index(6) + 1;
+    for (failures, unsaved) in [(usize::MAX, count), (1, 0), (0, 0)] {
+        let disk = Disk::new(cx);
+        let engine = started_on(cx, lasting(NEWEST), disk.clone()).await?;
+        let source = Fake::new(cx, "a");
+        for number in 0..count {
+            source.has(written(&format!("r{number}"), 1, "one"));
+        }
+        disk.fails(failures);
+        add_all(cx, &engine, &[&source]).await?;
+        // The engine's own save is over, and has failed.
+        sleep(ms(50)).await;
+        let called = cx.call(SHUTDOWN, engine.shutdown(ms(3000))).await?;
+        let what = format!(
+            "a poll has delivered {count} records, {}, and 50 ms later a shutdown has a deadline of 3000 ms",
+            match failures {
+                0 => "which are saved",
+                1 => "whose first save fails",
+                _ => "all saves of which fail",
+            }
+        );
+        ensure_eq!(called.value, Report { unsaved, ..Report::default() }, "{what}: its report"; help = HELP);
+        ensure!(called.took <= ms(3000), "{what}: it takes {} ms", called.took.as_millis(); expected = "no longer than the deadline");
+    }
+    Ok(())
 }
 
 /// A poll that ends during the shutdown changes the records that a program is deciding about.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use grader_kit::{Cx, Outcome, ensure_eq, list, ms};
+use grader_kit::{Cx, Outcome, ensure, ensure_eq, list, ms};
 use level5::conflict::Strategy;
 use level5::sync_engine::{Config, Engine, MemoryStore, Pick, RecordId, Rule, StoreError};
 use tokio::time::sleep;
@@ -141,6 +141,39 @@ pub async fn keeps_its_capacity(cx: Cx) -> Outcome {
             let set = engine.set_rule_of(&id, Some(NEWEST));
             ensure_eq!(set.is_ok(), number < capacity, "whether rule number {} is accepted, with a capacity of {capacity}", number + 1; help = "the map of rules has the same bound");
         }
+        changes_rules_when_full(&cx, capacity).await?;
+    }
+    Ok(())
+}
+
+/// As many records as the capacity have rules of their own: these rules can be replaced and taken away.
+async fn changes_rules_when_full(cx: &Cx, capacity: usize) -> Outcome {
+    const HELP: &str = "count the records that have rules: another rule for one of them needs no room, and one that is taken away leaves room";
+    let mut draw = cx.draw();
+    let engine = started(cx, Config { capacity: nz(capacity), ..lasting(NEWEST) }).await?;
+    let id = |number: usize| RecordId::new(&format!("rule{number}"));
+    let priority = || Some(Rule::By(Strategy::Priority));
+    for number in 0..capacity {
+        ensure_eq!(
+            engine.set_rule_of(&id(number), Some(NEWEST)),
+            Ok(()),
+            "rule number {} of {capacity}",
+            number + 1
+        );
+    }
+    let of = draw.index(capacity);
+    for number in [0, of, 0] {
+        let set = cx
+            .call_fn("Engine::set_rule_of", || engine.set_rule_of(&id(number), priority()))
+            .await?;
+        ensure_eq!(set, Ok(()), "{capacity} records have rules of their own, which is the capacity: another rule for record {} of them", number + 1; help = HELP);
+    }
+    ensure!(engine.set_rule_of(&id(capacity), priority()).is_err(), "{capacity} records have rules of their own, some were replaced, and a rule for one more is accepted"; expected = "TooManyRules");
+    // Of a record that has none, nothing is taken away.
+    for (number, room) in [(capacity + 1, false), (of, true)] {
+        ensure_eq!(engine.set_rule_of(&id(number), None), Ok(()), "no rule of record {} any more", number + 1; help = HELP);
+        let set = engine.set_rule_of(&id(capacity), priority());
+        ensure_eq!(set.is_ok(), room, "{capacity} records have rules of their own, and then the rule of record {} is taken away: whether a rule of one more is accepted", number + 1; help = HELP);
     }
     Ok(())
 }
@@ -194,7 +227,40 @@ pub async fn a_restart_goes_on(cx: Cx) -> Outcome {
     ensure_eq!(parked(&engine), "gone [b v=older | a deleted], open [a v=one | b v=two]", "the same records are delivered after a restart, and one that is older than a deletion: what is parked"; help = HELP);
     ensure_eq!(found(&mut conflicts), "gone [b v=older | a deleted]", "the conflicts that were found after a restart"; help = "those of the records that were loaded are known");
     ensure_eq!(get(&cx, &engine, "gone").await?, "missing", "what counts of a record that was deleted before the restart"; help = HELP);
+    a_written_decision_lasts(&cx).await?;
     a_flush_leaves_nothing(&cx).await
+}
+
+/// A person has written the content that counts, or has deleted the record: no source has it, and a restart keeps it.
+async fn a_written_decision_lasts(cx: &Cx) -> Outcome {
+    const HELP: &str = "what counts is the last version that was saved, whichever source has it: load it, and decide again only when a content changes";
+    let manual = || lasting(Rule::By(Strategy::Manual));
+    for v in [Some("three"), None] {
+        let store = MemoryStore::new();
+        let (a, b) = (Fake::new(cx, "a"), Fake::new(cx, "b"));
+        a.has(written("x", 1, "one"));
+        b.has(written("x", 2, "two"));
+        let engine = started_on(cx, manual(), store.clone()).await?;
+        add_all(cx, &engine, &[&a, &b]).await?;
+        let content = v.map(|v| [("v".to_owned(), v.into())].into());
+        // What is parked, and what a decision does, is the business of other criteria.
+        let Some(open) = engine.parked().pop() else { return Ok(()) };
+        ensure_eq!(engine.decide(&open, Pick::Content(content)), Ok(()), "a decision");
+        ensure_eq!(cx.call("Engine::flush", engine.flush()).await?.value, Ok(()), "a flush");
+        let of = |engine: &Engine| (history(engine, "x"), parked(engine));
+        let before = of(&engine);
+        drop(engine);
+        let engine = started_on(cx, manual(), store).await?;
+        let what = format!(
+            "a person has decided that x is {}, which no source says, and the engine is started again",
+            v.unwrap_or("deleted")
+        );
+        ensure_eq!(of(&engine), before, "{what}: the versions, and what is parked"; help = HELP);
+        add_all(cx, &engine, &[&b, &a]).await?;
+        fetch(cx, &engine, "x").await?;
+        ensure_eq!(of(&engine), before, "{what}, and both sources deliver the same records again: the versions, and what is parked"; help = HELP);
+    }
+    Ok(())
 }
 
 /// A flush that is called while another save is on its way, which does not have the newest state.

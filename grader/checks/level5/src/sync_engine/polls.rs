@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use grader_kit::{Cx, Outcome, ensure_eq, failed, list, ms};
 use level5::conflict::Standing;
-use level5::sync_engine::{Config, ConfigError, Engine, MemoryStore, SourceMeta, interval};
+use level5::sync_engine::{
+    Config, ConfigError, Engine, MOST_BUFFERED, MemoryStore, SourceMeta, interval,
+};
 use tokio::time::sleep;
 
 use super::fakes::{Fake, Mode, written};
@@ -14,10 +16,13 @@ pub async fn refuses_zeros(cx: Cx) -> Outcome {
     let good = config(NEWEST);
     let zero_ttl = Config { ttl: Duration::ZERO, ..good.clone() };
     let zero_timeout = Config { fetch_timeout: Duration::ZERO, ..good.clone() };
+    let one_more = MOST_BUFFERED + 1;
+    let more = Config { buffered: super::nz(one_more), ..good.clone() };
     let most = Config { buffered: super::nz(usize::MAX), ..good };
     for (config, expected) in [
         (zero_ttl, ConfigError::ZeroTtl),
         (zero_timeout, ConfigError::ZeroFetchTimeout),
+        (more, ConfigError::TooManyBuffered(one_more)),
         (most, ConfigError::TooManyBuffered(usize::MAX)),
     ] {
         let made = cx.call(START, Engine::start(config, MemoryStore::new(), wall())).await?.value;
@@ -176,7 +181,26 @@ pub async fn failures_back_off(cx: Cx) -> Outcome {
         let expected = list([next, next + 500, next + 1000, next + 2000 + length]);
         ensure_eq!(fails.take_polls(), expected, "the source answers twice and fails again"; help = "an answer ends the row of failures");
     }
+    counts_from_the_start(&cx).await?;
     failures_have_no_latency(&cx, Mode::Error("down")).await
+}
+
+/// A source that has failed for long is removed and added again: its failures do not count for the new one.
+async fn counts_from_the_start(cx: &Cx) -> Outcome {
+    let engine = started(cx, config(NEWEST)).await?;
+    let source = Fake::new(cx, "a");
+    source.mode(Mode::Error("down"));
+    add(cx, &engine, &source, meta(0, ms(1000))).await?;
+    // Polls at 0, 1000, 3000 and 7000 ms.
+    sleep(ms(7500)).await;
+    cx.call_fn("Engine::remove_source", || engine.remove_source(&"a".into())).await?;
+    source.take_polls();
+    let began = cx.timeline().now_ms();
+    add(cx, &engine, &source, meta(0, ms(1000))).await?;
+    sleep(ms(3500)).await;
+    let times = list([0, 1000, 3000].map(|at| began + at));
+    ensure_eq!(source.take_polls(), times, "a source has failed four times, is removed and added again, and fails again; the interval is 500 ms and `every` 1000 ms: the moments of its polls since it was added again"; help = "the failures in a row belong to a registration");
+    Ok(())
 }
 
 /// The length of a poll that has failed, or was given up, says nothing about the latency of its source.
