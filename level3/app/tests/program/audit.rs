@@ -40,7 +40,7 @@ fn a_broken_link_is_named() {
 #[test]
 fn anchors_that_cannot_be_read_are_named() {
     let place = Place::sqlite();
-    run(place.program("--payments 1 --failure-rate 0"));
+    assert_eq!(run(place.program("--payments 1 --failure-rate 0")).code, Some(0));
     let missing = run(place.program("audit verify --anchors nowhere"));
     assert_eq!(missing.code, Some(2), "{missing:#?}");
     fs::write(place.folder().join("anchors"), "17 not-a-hash\n").unwrap();
