@@ -5,11 +5,13 @@ mod copies;
 mod ends;
 mod fakes;
 mod steps;
+mod threads;
 mod together;
 
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use grader_kit::marbles::{Marbles, Mark};
 use grader_kit::{Cx, Fail, ms};
+use http::Method;
 use level4::http_client::{Caching, HttpError, Progress, Request, Response, Settings};
 
 use crate::ops::nz;
@@ -25,6 +27,7 @@ pub use ends::{
     keeps_nothing_of_what_has_ended, waits_without_looking,
 };
 pub use steps::{says_that_a_refresh_failed, says_what_the_refresh_brought, shows_the_copy_first};
+pub use threads::threads_share_a_client;
 pub use together::{
     an_obsolete_request_is_not_kept, invalidates_by_prefix, one_request_for_all_callers,
     other_methods_go_through, requests_are_apart,
@@ -85,6 +88,65 @@ async fn ask(cx: &Cx, client: &Client, url: &str) -> Result<String, Fail> {
 async fn send(cx: &Cx, client: &Client, request: Request) -> Result<String, Fail> {
     let answer = cx.call(SEND, client.send(request, Caching::Use)).await?.value;
     Ok(shown(&answer.map(|hit| hit.value)))
+}
+
+/// The ways to ask for a URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Get,
+    Head,
+    Bypass,
+    Batch,
+    HeadInBatch,
+    Progressive,
+}
+
+impl Way {
+    const ALL: [Self; 6] =
+        [Self::Get, Self::Head, Self::Bypass, Self::Batch, Self::HeadInBatch, Self::Progressive];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "`get`",
+            Self::Head => "`send` of a HEAD",
+            Self::Bypass => "`get` with `Bypass`",
+            Self::Batch => "a batch with a GET",
+            Self::HeadInBatch => "a batch with a HEAD",
+            Self::Progressive => "a progressive load",
+        }
+    }
+
+    /// Whether it asks for what `Way::Get` asks for.
+    const fn is_get(self) -> bool {
+        !matches!(self, Self::Head | Self::HeadInBatch)
+    }
+
+    /// The answer, shown. Of a progressive load: the last item.
+    async fn ask(self, client: &Client, url: &str) -> String {
+        let request = || Request {
+            method: if self.is_get() { Method::GET } else { Method::HEAD },
+            ..Request::get(url)
+        };
+        match self {
+            Self::Get | Self::Head => {
+                shown(&client.send(request(), Caching::Use).await.map(|hit| hit.value))
+            }
+            Self::Bypass => get(client, url, Caching::Bypass).await,
+            Self::Batch | Self::HeadInBatch => {
+                let answers = client.batch(vec![((), request())]).await;
+                let answer = answers.into_iter().next().map(|(_, answer)| answer);
+                match answer {
+                    Some(Ok(response)) => body(&response),
+                    other => format!("{other:?}"),
+                }
+            }
+            Self::Progressive => {
+                let items: Vec<_> = client.progressive(url).collect().await;
+                let last = items.last().map(item).unwrap_or_default();
+                last.strip_prefix("fresh: ").map(str::to_owned).unwrap_or(last)
+            }
+        }
+    }
 }
 
 /// An item of a progressive load as a message shows it.

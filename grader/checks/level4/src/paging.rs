@@ -3,6 +3,7 @@
 mod ends;
 mod loads;
 mod scale;
+mod threads;
 mod window;
 
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq};
@@ -19,6 +20,7 @@ pub use loads::{
     one_load_at_a_time, previous_loads_back,
 };
 pub use scale::{begins_with_the_first_poll, keeps_only_the_window, waits_without_looking};
+pub use threads::threads_share_a_list;
 pub use window::{
     a_page_too_large_is_refused, an_item_keeps_its_index, keeps_as_much_as_fits,
     never_more_than_the_window, says_what_it_loads,

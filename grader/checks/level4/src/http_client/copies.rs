@@ -12,7 +12,7 @@ use level4::http_client::{
 use tokio::time::sleep;
 
 use super::fakes::{Ends, Server};
-use super::{A, Client, FIVE_MINUTES, GET, PROGRESSIVE, SEND, ask, body, client, get, short};
+use super::{A, Client, FIVE_MINUTES, GET, PROGRESSIVE, SEND, Way, ask, body, client, get, short};
 use crate::ops::nz;
 
 pub async fn a_fresh_copy_answers(cx: Cx) -> Outcome {
@@ -64,6 +64,33 @@ pub async fn a_fresh_copy_answers(cx: Cx) -> Outcome {
         let seen = answer.map(|hit| (hit.age, hit.fresh));
         ensure_eq!(seen, Ok((ms(late), fresh)), "a request ends at 40 ms, and one of its callers is polled {late} ms later, with a ttl of 100 ms: age, and whether it is fresh";
             help = "keep the time of the arrival with the answer, and calculate the age when a caller gets it");
+    }
+    each_way_uses_the_copies(&cx).await
+}
+
+/// Whatever way a caller asks: the answer becomes the copy, and a copy answers it.
+async fn each_way_uses_the_copies(cx: &Cx) -> Outcome {
+    const HELP: &str = "one way through copies and requests, which `get`, `send`, progressive loads and batches share";
+    // That `Bypass` keeps its answer is another criterion.
+    for first in Way::ALL.into_iter().filter(|way| *way != Way::Bypass) {
+        for second in Way::ALL {
+            // Those two ask the server although there is a copy.
+            let asks = matches!(second, Way::Bypass | Way::Progressive);
+            if asks || first.is_get() != second.is_get() {
+                continue;
+            }
+            let server = Server::new(40);
+            let client = client(cx, &server, short()).await?;
+            let both = async {
+                let one = first.ask(&client, A).await;
+                sleep(ms(99)).await;
+                let two = second.ask(&client, A).await;
+                sleep(ms(1)).await;
+                [one, two, second.ask(&client, A).await]
+            };
+            let answers = cx.call(SEND, both).await?.value;
+            ensure_eq!(answers, ["answer 1", "answer 1", "answer 2"], "{}, and then twice {}, when the copy is 99 and 100 ms old, with a ttl of 100 ms: the answers", first.name(), second.name(); help = HELP);
+        }
     }
     Ok(())
 }
@@ -294,6 +321,52 @@ async fn the_copy_may_go_meanwhile(cx: &Cx) -> Outcome {
             expected = "one: the copy whose tag was sent",
             help = "take the copy with its tag when the request is made, and keep it until the answer is there");
     }
+    each_way_sends_the_tag(cx).await
+}
+
+/// Whatever way a caller asks: the request carries the copy's tag, and a 304 makes the copy young.
+async fn each_way_sends_the_tag(cx: &Cx) -> Outcome {
+    const TAGGED: &[(&str, &str)] = &[("etag", "\"v1\"")];
+    for way in Way::ALL {
+        // While the copy is fresh, where that is asked for.
+        let wait = if matches!(way, Way::Bypass | Way::Progressive) { 60 } else { 100 };
+        let server = Server::new(0);
+        let client = client(cx, &server, short()).await?;
+        server.next(A, [Ends::With(200, TAGGED, "one"), Ends::With(304, &[], "")]);
+        let asks = async {
+            let first = if way.is_get() { Way::Get } else { Way::Head };
+            first.ask(&client, A).await;
+            sleep(ms(wait)).await;
+            let confirmed = way.ask(&client, A).await;
+            sleep(ms(99)).await;
+            (confirmed, first.ask(&client, A).await)
+        };
+        let (confirmed, later) = cx.call(SEND, asks).await?.value;
+        let seen = server.seen();
+        let sent = seen.get(1).map_or("no request", |it| it.header("if-none-match"));
+        let expected = if way == Way::Progressive { "unchanged" } else { "one" };
+        ensure!(sent == "\"v1\"" && confirmed == expected, "a copy with the tag \"v1\" is {wait} ms old, and {} asks again: `If-None-Match` is {sent}, and after a 304 the answer is {confirmed}", way.name();
+            expected = format!("\"v1\", and {expected}"),
+            help = "each request that may replace a copy carries its tag, whatever way it is asked for");
+        ensure!(later == "one" && server.count() == 2, "a 304 came 99 ms ago, to {}, with a ttl of 100 ms: the answer is {later}, with {} requests in all", way.name(), server.count();
+            expected = "one, with 2 requests", help = "at a 304 the copy has arrived now, whatever way it was asked for");
+    }
+    // A 304 confirms the copy of the cache, which is not the one that a page has shown.
+    const NEWER: &[(&str, &str)] = &[("etag", "\"v2\"")];
+    let server = Server::new(0);
+    let client = client(cx, &server, short()).await?;
+    let (one, two) = (Ends::With(200, TAGGED, "one"), Ends::With(200, NEWER, "two"));
+    server.next(A, [one, two, Ends::With(304, &[], "")]);
+    ask(cx, &client, A).await?;
+    let load = async {
+        let mut load = pin!(client.progressive(A));
+        let _ = load.next().await;
+        get(&client, A, Caching::Bypass).await;
+        load.next().await.map_or_else(|| "nothing".to_owned(), |it| super::item(&it))
+    };
+    let last = cx.call(PROGRESSIVE, load).await?.value;
+    ensure_eq!(last, "fresh: two", "a progressive load shows the copy `one`, another caller gets `two` with another tag, and the load's request is answered with 304: its last item";
+        help = "at a 304 the value is the copy whose tag was sent: compare it with the one that was shown, like every other answer");
     Ok(())
 }
 
@@ -326,6 +399,21 @@ pub async fn no_store_is_obeyed(cx: Cx) -> Outcome {
             let answer = ask(&cx, &client, &url).await?;
             ensure_eq!(answer, "open", "an answer with {headers:?}"; help = "only `no-store` is obeyed: the settings say how long a copy is fresh");
         }
+    }
+    // Whatever way a caller asks.
+    const SECRET: &[(&str, &str)] = &[("cache-control", "no-store")];
+    for way in Way::ALL {
+        let server = Server::new(0);
+        let client = super::client(&cx, &server, short()).await?;
+        server.next(A, [Ends::With(200, SECRET, "secret")]);
+        let asks = async {
+            let answer = way.ask(&client, A).await;
+            let again = if way.is_get() { Way::Get } else { Way::Head };
+            (answer, again.ask(&client, A).await)
+        };
+        let (answer, again) = cx.call(SEND, asks).await?.value;
+        ensure!(answer == "secret" && again == "answer 2", "an answer with `no-store` to {} is {answer}, and the next call gets {again}", way.name();
+            expected = "secret, and then what the server says", help = "decide in one place whether an answer is kept");
     }
     Ok(())
 }

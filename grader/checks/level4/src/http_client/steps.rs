@@ -90,6 +90,33 @@ pub async fn says_what_the_refresh_brought(cx: Cx) -> Outcome {
     ensure!(later == "two" && server.count() == 2, "{what}, and then the URL is asked for: {later}, with {} requests in all", server.count();
         expected = "two, with 2 requests: the answer is the copy",
         help = "which copy a request replaces is decided when it begins");
+    compares_with_what_was_shown(&cx).await
+}
+
+/// The copy is replaced by another caller after it was shown. What was shown counts.
+async fn compares_with_what_was_shown(cx: &Cx) -> Outcome {
+    const HELP: &str = "compare the answer with the copy that the stream has yielded: the cache may have another one since";
+    let with = |body| Ends::With(200, &[], body);
+    for (what, between, answer, expected) in [
+        ("`two` again", with("two"), with("two"), "fresh: two"),
+        ("`three`", with("two"), with("three"), "fresh: three"),
+        ("`one` again", with("two"), with("one"), "unchanged"),
+    ] {
+        let server = Server::new(20);
+        let client = client(cx, &server, short()).await?;
+        server.next(A, [with("one"), between, answer]);
+        ask(cx, &client, A).await?;
+        let load = async {
+            let mut load = pin!(client.progressive(A));
+            let first = load.next().await;
+            // A caller of its own.
+            get(&client, A, Caching::Bypass).await;
+            let last = load.next().await;
+            first.into_iter().chain(last).map(|it| item(&it)).collect::<Vec<_>>()
+        };
+        let came = cx.call(PROGRESSIVE, load).await?.value;
+        ensure_eq!(came, ["copy of 0 ms: one", expected], "a progressive load shows the copy `one`, another caller gets `two`, which is the copy then, and the load asks the server, which answers {what}: its items"; help = HELP);
+    }
     Ok(())
 }
 

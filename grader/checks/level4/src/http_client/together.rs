@@ -9,7 +9,7 @@ use level4::http_client::{Caching, Request, Settings};
 use tokio::time::sleep;
 
 use super::fakes::{Ends, Server};
-use super::{A, GET, SEND, ask, client, get, item, send, short};
+use super::{A, BATCH, GET, SEND, Way, ask, client, get, item, send, short};
 use crate::ops::nz;
 
 pub async fn one_request_for_all_callers(cx: Cx) -> Outcome {
@@ -45,6 +45,37 @@ pub async fn one_request_for_all_callers(cx: Cx) -> Outcome {
     let all = join_all((0..3).map(|_| get(&client, "http://a.example/broken", Caching::Use)));
     let all = cx.call(GET, all).await?.value;
     ensure!(all.iter().all(|it| it == "status 500: no"), "three callers share a request that fails: {all:?}"; expected = "the error, for each of them");
+    each_way_shares(&cx).await
+}
+
+/// Whatever way a caller asks: a request that runs is joined, by a batch also for its own requests.
+async fn each_way_shares(cx: &Cx) -> Outcome {
+    const HELP: &str = "each caller looks for a request that runs, whatever way it asks";
+    for first in Way::ALL {
+        for second in Way::ALL {
+            if first.is_get() != second.is_get() {
+                continue;
+            }
+            let server = Server::new(100);
+            let client = client(cx, &server, short()).await?;
+            let joins = async {
+                sleep(ms(60)).await;
+                second.ask(&client, A).await
+            };
+            let call = cx.call(SEND, join(first.ask(&client, A), joins)).await?;
+            let (one, two) = call.value;
+            ensure!(server.count() == 1 && one == two && call.took == ms(100), "{} at 0 ms and {} at 60 ms, and requests of 100 ms: {} requests, and the answers {one} and {two} at {} ms", first.name(), second.name(), server.count(), call.took.as_millis();
+                expected = "1 request, and the same answer for both at 100 ms", help = HELP);
+        }
+    }
+    let server = Server::new(100);
+    let client = client(cx, &server, short()).await?;
+    let requests = (0..5).map(|number| (number, Request::get(A))).collect();
+    let answers = cx.call(BATCH, client.batch(requests)).await?.value;
+    // How many results there are is another criterion.
+    let failed = answers.iter().filter(|(_, answer)| answer.is_err()).count();
+    ensure!(server.count() == 1 && failed == 0, "a batch of five equal GETs: {} requests, and {failed} results that are errors", server.count();
+        expected = "1 request, and no error", help = HELP);
     Ok(())
 }
 
@@ -238,5 +269,21 @@ pub async fn an_obsolete_request_is_not_kept(cx: Cx) -> Outcome {
     };
     cx.call(GET, join(alone, invalidates)).await?;
     ensure_eq!(ask(&cx, &client, A).await?, "answer 4", "a request was invalidated while it was on its way, and its answer has come"; help = HELP);
+    // Whatever way a caller asks.
+    for way in Way::ALL {
+        let server = Server::new(100);
+        let client = super::client(&cx, &server, short()).await?;
+        let invalidates = async {
+            sleep(ms(50)).await;
+            client.invalidate("http://a.example/");
+        };
+        let again = if way.is_get() { Way::Get } else { Way::Head };
+        let script = async {
+            let (answer, ()) = join(way.ask(&client, A), invalidates).await;
+            (answer, again.ask(&client, A).await)
+        };
+        let answers = cx.call(SEND, script).await?.value;
+        ensure_eq!(answers, ("answer 1".to_owned(), "answer 2".to_owned()), "{}, and an invalidation while its request is on its way: its answer, and that of the next call", way.name(); help = HELP);
+    }
     Ok(())
 }

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::{SOCKET, events, observed, quiet, s, socket, socket_of, text};
 use crate::ops::nz;
-use crate::server::{Answer, Server};
+use crate::server::{Answer, Part, Server};
 
 pub async fn decodes_messages(cx: Cx) -> Outcome {
     let number = cx.draw().between(10..=99);
@@ -184,6 +184,21 @@ pub async fn silence_is_the_end(cx: Cx) -> Outcome {
             expected = "1", help = HELP);
         ensure_eq!(pings(&server), [59_999, 114_998], "a server sends {frame:?} at 29.999, 69.998 and 84.998 s: the pings in 124.998 s"; help = HELP);
     }
+    // Other times than those of the default.
+    let (every, pong) = (cx.draw().between(1..=20_000), cx.draw().between(1..=20_000));
+    for (every, pong) in [(every, pong), (5_000, 45_000), (1, 1)] {
+        let server = Server::new([], Answer::Accepts);
+        let config =
+            Config { ping_every: Some(ms(every)), pong_timeout: ms(pong), ..Config::default() };
+        let (_outbox, stream) = socket(&cx, &server, config).await?;
+        let seen = cx.call(SOCKET, observed(every + pong + 500, stream)).await?.value;
+        seen.ensure(
+            &events([(0, "connected 1"), (every + pong, "failed 1, 1000 ms")]),
+            &format!("a server that says nothing; `ping_every` is {every} ms and `pong_timeout` {pong} ms"),
+            HELP,
+        )?;
+        ensure_eq!(pings(&server), [every], "the same: when it gets a ping"; help = HELP);
+    }
     a_late_reader_hears_what_came(&cx).await
 }
 
@@ -278,7 +293,31 @@ pub async fn queues_while_there_is_no_connection(cx: Cx) -> Outcome {
     ensure_eq!(accepted, Ok(()), "a frame when the three before it were sent");
     let expected = [(1_000, text(1)), (1_000, text(2)), (1_000, text(3)), (2_000, text(5))];
     ensure_eq!(server.sent_at(0), expected, "three frames before a connection at 1000 ms, and one at 2000 ms"; help = "in the order in which they were accepted");
+    a_lost_connection_takes_none_along(&cx).await?;
     a_flood_holds_up_none(&cx).await
+}
+
+/// Frames wait behind one that cannot be written: the next connection gets them, in their order.
+async fn a_lost_connection_takes_none_along(cx: &Cx) -> Outcome {
+    let count = 4 + cx.draw().index(20);
+    for part in [Part::Start, Part::Ready, Part::Flush] {
+        let server = Server::new([], Answer::Accepts);
+        let (outbox, stream) = socket(cx, &server, quiet()).await?;
+        let script = async {
+            sleep(s(1)).await;
+            server.breaks_after(0, part);
+            for number in 1..=count {
+                let _ = outbox.send(text(number));
+            }
+        };
+        cx.call(SOCKET, join(observed(20_000, stream), script)).await?;
+        // What becomes of the one that could not be written is another criterion.
+        let sent: Vec<_> = server.sent(1).into_iter().filter(|it| *it != text(1)).collect();
+        let expected: Vec<_> = (2..=count).map(text).collect();
+        ensure_eq!(sent, expected, "{count} frames are accepted, and the connection fails when the first one is written: what the next connection gets of the others";
+            help = "take a frame out of the queue when it is written, and not before: what waits there outlives each connection");
+    }
+    Ok(())
 }
 
 /// A server that sends without a pause: accepted frames go out beside its messages.

@@ -1,6 +1,7 @@
 //! Writes that wait or fail, and an outbox that is not there any more.
 
 use futures::future::join;
+use grader_kit::marbles::Mark;
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
 use level4::socket::{Config, Frame};
 use tokio::time::sleep;
@@ -62,6 +63,31 @@ pub async fn unsent_frames_are_sent_again(cx: Cx) -> Outcome {
             [text(1)],
             "a frame was accepted, and `hello` could not be written on the first connection; what is sent on the second one but `hello`"
         );
+    }
+    // One that could not be written outlives connects that fail in every way, and those behind it wait for it.
+    for part in [Part::Start, Part::Ready, Part::Flush] {
+        let answers =
+            [Answer::Accepts, Answer::Refuses, Answer::Breaks(part), Answer::ClosesAfter(0)];
+        let server = Server::new(answers, Answer::Accepts);
+        let config = Config { hello: vec![text("token")], ..quiet() };
+        let (outbox, stream) = socket(&cx, &server, config).await?;
+        let script = async {
+            sleep(s(1)).await;
+            server.breaks_after(0, part);
+            let _ = outbox.send(text(1));
+            // While there is no connection.
+            sleep(ms(500)).await;
+            let _ = outbox.send(text(2));
+            sleep(s(100)).await;
+            let _ = outbox.send(text(3));
+        };
+        cx.call(SOCKET, join(observed(120_000, stream), script)).await?;
+        let all: Vec<_> = (0..4)
+            .flat_map(|connection| server.sent(connection))
+            .filter(|it| *it != text("token"))
+            .collect();
+        ensure_eq!(all, [text(1), text(2), text(3)], "a frame cannot be written ({}); the next connect is refused, on the one after that `hello` cannot be written, and then the server closes a connection at once; two more frames are accepted meanwhile and later: what is sent but `hello`", name(part);
+            help = "a frame stays the first one until it is written, whatever happens to the connections in between");
     }
     Ok(())
 }
@@ -129,6 +155,43 @@ pub async fn a_write_has_a_limit(cx: Cx) -> Outcome {
         ensure_eq!(server.sent_at(0), [(10_999, text(1)), (10_999, text(2))], "two frames, and a write that waits for 9.999 s from 1 s on ({what} is pending)";
             help = "poll the connection as a sink: it wakes the task when it can be written to");
     }
+    // A ping of the socket itself, on a connection on which frames come all the time behind it.
+    for part in PARTS {
+        let server = Server::new([], Answer::Accepts);
+        let (_outbox, stream) = socket(&cx, &server, Config::default()).await?;
+        let script = async {
+            sleep(s(1)).await;
+            server.sticks(Some(part));
+            sleep(s(30)).await;
+            for number in 0..20 {
+                server.sends(text(number));
+                sleep(s(1)).await;
+            }
+        };
+        let (seen, ()) = cx.call(SOCKET, join(observed(42_500, stream), script)).await?.value;
+        // Whether messages pass while a write waits is left open.
+        let failed = |mark: &Mark| matches!(mark, Mark::Item(text) if text.starts_with("failed"));
+        let failed = seen.marks().iter().find(|(_, mark)| failed(mark)).map(|(at, _)| *at);
+        ensure!(failed == Some(40_000), "from 1 s on nothing can be written ({} is pending), the ping at 30 s neither, and a message comes every second from 31 s on: the connection fails at {failed:?} ms", name(part);
+            expected = "Some(40000): `pong_timeout`, which is 10 s, is the time of each write, whatever comes meanwhile",
+            help = "put the limit around the writing of every frame, also of a ping and a pong");
+    }
+    // Another time than that of the default.
+    let limit = cx.draw().between(1..=60_000);
+    let server = Server::new([], Answer::Accepts);
+    let config = Config { pong_timeout: ms(limit), ..quiet() };
+    let (outbox, stream) = socket(&cx, &server, config).await?;
+    let script = async {
+        sleep(s(1)).await;
+        server.sticks(Some(Part::Flush));
+        let _ = outbox.send(text(1));
+    };
+    let (seen, ()) = cx.call(SOCKET, join(observed(limit + 1_500, stream), script)).await?.value;
+    seen.ensure(
+        &events([(0, "connected 1"), (1_000 + limit, "failed 1, 1000 ms")]),
+        &format!("from 1 s on a frame cannot be written, and `pong_timeout` is {limit} ms"),
+        HELP,
+    )?;
     each_frame_has_its_own_limit(&cx).await
 }
 
