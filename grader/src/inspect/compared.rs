@@ -180,7 +180,7 @@ fn judged(level: &Level, sources: &[Source], ruled: &Ruled) -> Vec<Finding> {
         }
         for (line, from, to) in uses(tokens) {
             if (TRAITS.contains(&to.as_str()) && from != to) || from.starts_with('$') {
-                let why = "it may be taken for the trait that checks compare with: import it under its own name";
+                let why = "it may be mistaken for the trait that checks compare with: import it under its own name";
                 find(line, format!("{from} as {to}"), why.to_owned());
             }
         }
