@@ -1,9 +1,11 @@
 //! What documents take from the catalog: contracts, the tables in the levels' READMEs, the criteria that a lesson's
-//! steps name, the changelog's sums.
+//! steps name, the changelog's sums; and what the inspection of a submission takes from the references.
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use grader::catalog::{Criterion, Exercise, Kind, LEVELS, Level};
+use grader::inspect::Ruled;
+use grader::submission::Files;
 
 use crate::lessons;
 
@@ -44,6 +46,15 @@ pub fn generated(root: &Path) -> Result<Vec<(PathBuf, String)>, String> {
     let path = root.join("CHANGELOG.md");
     let text = replace_sums(&read(&path)?, LEVELS).map_err(|what| marks(&path, what))?;
     documents.push((path, text));
+    let mut rules = String::from(
+        "# What each level's reference derives for its public types, and what its types write by hand.\n\
+         # Generated: cargo run -q -p grader-proofs --example readme-tables -- --write\n",
+    );
+    for level in LEVELS {
+        let (files, _) = Files::read(root, level).map_err(|error| error.to_string())?;
+        rules += &Ruled::of_reference(level, &files).lines(level.name);
+    }
+    documents.push((root.join("grader/src/inspect/derived.txt"), rules));
     Ok(documents)
 }
 

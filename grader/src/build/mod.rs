@@ -45,7 +45,7 @@ pub enum LevelBuild {
         package: String,
         /// rustc's words, or the grader's.
         errors: String,
-        /// Whether the grader refused it: the code would not be the level's own.
+        /// Whether the grader refused it: its code would not be the level's own, or would answer for its values.
         refused: bool,
     },
 }

@@ -1,10 +1,11 @@
 //! Looks at the sources of a level before they are compiled and before a grade is believed.
 //!
-//! [`refused`] finds what would take code or data from outside of the level, or hold the compiler:
-//! such a level is not built. [`suspicious`] finds what is allowed and hardly ever needed, and what a
+//! [`refused`] finds what would take code or data from outside of the level, hold the compiler, or answer for a
+//! value that checks compare: such a level is not built. [`suspicious`] finds what is allowed and hardly ever needed, and what a
 //! teacher ought to look at before a grade counts. Both read tokens, so that code in macros and in
 //! attributes is seen too, and neither decides about points by itself.
 
+mod compared;
 mod locks;
 mod outside;
 mod suspicious;
@@ -16,6 +17,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use compared::{Ruled, answers_by_hand};
 pub use locks::{KeptLock, kept_locks};
 pub use outside::{outside_files, refused};
 pub use suspicious::suspicious;

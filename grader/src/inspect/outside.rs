@@ -3,6 +3,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use super::Finding;
+use super::compared::{self, Source};
 use super::tokens::{self, Token, reads};
 use crate::catalog::Level;
 
@@ -15,17 +16,27 @@ const TAKES_IN: &str =
     "what a level is built from lies in its own folder: write the code or the text here";
 
 /// Why the level in the workspace at `root` is not built: sources that lead out of its folder, that are
-/// found under another name than their module's, or that are no plain files. Empty when all is well.
+/// found under another name than their module's, or that are no plain files; and implementations by hand that would
+/// answer for a value that checks compare. Empty when all is well.
 #[must_use]
 pub fn refused(root: &Path, level: &Level) -> Vec<Finding> {
-    let mut findings = Vec::new();
+    let (mut findings, mut sources) = (Vec::new(), Vec::new());
     let folder = root.join(level.name);
-    walk(&folder, &folder.join("src"), "src", level, &mut findings);
+    walk(&folder, &folder.join("src"), "src", level, &mut findings, &mut sources);
+    findings.extend(compared::by_hand(level, &sources));
     findings.sort();
+    findings.dedup();
     findings
 }
 
-fn walk(folder: &Path, path: &Path, name: &str, level: &Level, findings: &mut Vec<Finding>) {
+fn walk(
+    folder: &Path,
+    path: &Path,
+    name: &str,
+    level: &Level,
+    findings: &mut Vec<Finding>,
+    sources: &mut Vec<Source>,
+) {
     let mut find = |line, what: &str, why: &str| {
         let file = format!("{}/{name}", level.name);
         findings.push(Finding { file, line, what: what.to_owned(), why: why.to_owned() });
@@ -34,7 +45,12 @@ fn walk(folder: &Path, path: &Path, name: &str, level: &Level, findings: &mut Ve
     if kind.is_symlink() {
         let inside = path.canonicalize().ok().zip(folder.canonicalize().ok());
         return match inside {
-            Some((to, folder)) if to.starts_with(&folder) && (to.is_file() || to.is_dir()) => {}
+            Some((to, folder)) if to.starts_with(&folder) && to.is_dir() => {}
+            Some((to, folder)) if to.starts_with(&folder) && to.is_file() => {
+                if let Ok(text) = fs::read_to_string(&to) {
+                    sources.push((name.to_owned(), tokens::of(&text)));
+                }
+            }
             _ => find(0, "a link", "it leads out of the level: put the file itself here"),
         };
     }
@@ -43,7 +59,7 @@ fn walk(folder: &Path, path: &Path, name: &str, level: &Level, findings: &mut Ve
         entries.sort_by_key(std::fs::DirEntry::file_name);
         for entry in entries {
             let below = format!("{name}/{}", entry.file_name().to_string_lossy());
-            walk(folder, &entry.path(), &below, level, findings);
+            walk(folder, &entry.path(), &below, level, findings, sources);
         }
     } else if !kind.is_file() {
         find(0, "no plain file", "the compiler would wait for it without end: remove it");
@@ -60,6 +76,9 @@ fn walk(folder: &Path, path: &Path, name: &str, level: &Level, findings: &mut Ve
             {
                 find(line, &what, why);
             }
+        }
+        if !level.provides(name) {
+            sources.push((name.to_owned(), tokens));
         }
     }
 }

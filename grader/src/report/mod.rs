@@ -95,7 +95,7 @@ pub struct Broken {
     pub package: String,
     /// rustc's words, or the grader's.
     pub errors: String,
-    /// Whether the grader refused to build it: the code would not be the level's own.
+    /// Whether the grader refused to build it: its code would not be the level's own, or would answer for its values.
     pub refused: bool,
 }
 
@@ -121,7 +121,7 @@ impl Broken {
     /// What that means for the level's criteria.
     pub(crate) fn meaning(&self) -> &'static str {
         if self.refused {
-            "is not judged: what it is built from does not lie in its own files"
+            "is not judged: the grader does not build it as long as the places below stand in it"
         } else {
             "does not compile: no criterion of it could be judged"
         }
