@@ -8,8 +8,8 @@ use tokio::time::sleep;
 
 use super::fakes::{Answer, Book, Services};
 use super::{
-    INGEST, accept, accept_all, dead, event, figures, ids, is_backpressure, keyed, nz, one_by_one,
-    start,
+    INGEST, SHUTDOWN, accept, accept_all, dead, event, figures, ids, is_backpressure, keyed, nz,
+    one_by_one, start,
 };
 
 pub async fn accepts_exactly_the_threshold(cx: Cx) -> Outcome {
@@ -231,6 +231,14 @@ pub async fn validates_first(cx: Cx) -> Outcome {
         }
     }
     ensure_eq!(book.appended().len(), 3, "events that the journal got"; help = HELP);
+    cx.call(SHUTDOWN, processor.shutdown(ms(0))).await?;
+    for (bad, why) in [
+        (no_id(Priority::Critical), Invalid::EmptyId),
+        (no_kind(Priority::Low), Invalid::EmptyKind),
+    ] {
+        let answer = cx.call(INGEST, processor.ingest(bad)).await?.value;
+        ensure!(answer == Err(Rejected::Invalid(why)), "an event of which {why} comes after a shutdown: {answer:?}"; expected = format!("Invalid({why:?})"), help = HELP);
+    }
     // Values that a careless check takes for missing ones.
     let (services, book) = (Services::new(&cx, 0), Book::new(&cx));
     let processor = start(&cx, one_by_one(), &services, &book).await?;
@@ -309,7 +317,7 @@ pub async fn an_id_is_accepted_once(cx: Cx) -> Outcome {
     let right =
         matches!(answers, (Ok(()), Err(Rejected::Duplicate)) | (Err(Rejected::Duplicate), Ok(())));
     ensure!(right && services.times("twin") == 1, "the processor is full, and two calls with the same critical event wait for room: {answers:?}, and the event was sent {} times", services.times("twin"); expected = "one Ok, one Duplicate, and sent once", help = "look up the id again when there is room: it may have been accepted meanwhile");
-    Ok(())
+    super::known::however_many_end(&cx).await
 }
 
 pub async fn backpressure_shows_the_crossings(cx: Cx) -> Outcome {
@@ -355,5 +363,5 @@ pub async fn backpressure_shows_the_crossings(cx: Cx) -> Outcome {
             ensure!(!watch.has_changed().unwrap_or(true), "everything was delivered, and the backpressure has changed once more"; expected = "one change for each crossing", help = HELP);
         }
     }
-    Ok(())
+    super::known::shows_what_the_journal_had(&cx).await
 }
