@@ -265,7 +265,7 @@ pub struct Word {
     pub joined: bool,
 }
 
-/// The words of a masked text. `one-failure-stops-nobody` and `a.b@example.com` are one word each.
+/// The words of a masked text. `a-failure-stops-no-other-letter` and `a.b@example.com` are one word each.
 #[must_use]
 pub fn words(masked: &str) -> Vec<Word> {
     let mut found = Vec::new();
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_mark_parts_words() {
-        let words = words("for\never. Ids: one-failure-stops-nobody, nobody's\n\nend");
+        let words = words("for\never. Ids: a-failure-stops-no-other-letter, nobody's\n\nend");
         let joined: Vec<_> = words.iter().map(|word| (word.text.as_str(), word.joined)).collect();
         assert_eq!(
             joined,
@@ -337,7 +337,7 @@ mod tests {
                 ("for", false),
                 ("ever", true),
                 ("ids", false),
-                ("one-failure-stops-nobody", false),
+                ("a-failure-stops-no-other-letter", false),
                 ("nobody's", false),
                 ("end", false)
             ]

@@ -2,6 +2,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use grader::catalog::LEVELS;
 use grader_proofs::prose::{self, Kind, Word};
 use serde::Deserialize;
 
@@ -12,6 +13,8 @@ const LIST: &str = "grader/proofs/words.toml";
 #[serde(deny_unknown_fields)]
 struct List {
     word: Vec<Entry>,
+    /// What an id of a criterion does not use either.
+    id: Vec<Entry>,
     #[serde(default)]
     exempt: Vec<Exempt>,
 }
@@ -125,6 +128,35 @@ fn the_texts_use_plain_words() {
         assert!(used, "{LIST}: no line needs the exemption of {}: {}", exempt.file, exempt.line);
         assert!(!exempt.why.is_empty(), "{LIST}: {} is exempt without a reason", exempt.file);
     }
+}
+
+/// The ids of criteria, each with its hyphens as spaces: a learner reads and types them.
+#[test]
+fn the_ids_of_criteria_use_plain_words() {
+    let list = std::fs::read_to_string(root().join(LIST)).expect("the list");
+    let list: List = toml::from_str(&list).unwrap_or_else(|error| panic!("{LIST}: {error}"));
+    let list: Vec<Entry> = list.word.into_iter().chain(list.id).collect();
+    let found: Vec<String> = LEVELS
+        .iter()
+        .flat_map(|level| level.exercises)
+        .flat_map(|exercise| exercise.criteria)
+        .flat_map(|criterion| in_id(criterion.id, &list))
+        .collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// The listed words in an id.
+fn in_id(id: &str, list: &[Entry]) -> Vec<String> {
+    let name = id.rsplit('/').next().unwrap_or(id).replace('-', " ");
+    let found = hits(id, Kind::Plain, &name, list).into_iter();
+    found.map(|hit| format!("{id}: \"{}\"; write instead: {}", hit.form, hit.instead)).collect()
+}
+
+#[test]
+fn a_phrase_is_found_in_the_last_part_of_an_id() {
+    let list = [Entry { forms: vec!["for ever".to_owned()], instead: "forever".to_owned() }];
+    assert_eq!(in_id("level3/limiter/waits-for-ever", &list).len(), 1);
+    assert!(in_id("level3/for-ever/waits", &list).is_empty());
 }
 
 #[test]

@@ -540,7 +540,7 @@ pub async fn too_few_at_once(cx: Cx) -> Outcome {
     returned_at(call.took, 0, "three failures at once", "return at the third failure")
 }
 
-pub async fn too_few_tells_all(cx: Cx) -> Outcome {
+pub async fn too_few_lists_every_outcome(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     for (case, fail) in LOST.into_iter().cycle().take(30).enumerate() {
         let latencies = if case < 3 { ASSIGNED } else { latencies(&mut draw) };

@@ -246,7 +246,7 @@ pub async fn gives_up(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn retries_what_may_pass(cx: Cx) -> Outcome {
+pub async fn retries_transient_failures(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     // So many failures that may pass, and then a success or a refusal, with few attempts and with as many as there
     // can be.

@@ -141,7 +141,7 @@ pub async fn asks_only_for_the_failed(cx: Cx) -> Outcome {
     crowd(&cx, NAME, again).await
 }
 
-pub async fn leaves_the_hopeless(cx: Cx) -> Outcome {
+pub async fn leaves_permanent_failures(cx: Cx) -> Outcome {
     let first = Fake::new(&cx).named("first");
     for section in Section::ALL {
         let other = if section == Section::Sales { Section::Reviews } else { Section::Sales };

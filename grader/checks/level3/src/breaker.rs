@@ -22,7 +22,8 @@ use bench::{ASSIGNED, Bench, Figures, Got, NAME, Trouble, is_failure, made};
 pub use half_open::{
     a_business_error_decides_no_probe, a_dropped_probe_frees_its_place, a_failed_probe_reopens,
     a_panicking_probe_frees_its_place, closes_at_the_second_success, closes_with_empty_counts,
-    every_half_open_time_counts_anew, one_probe_at_a_time, takes_no_place_before_its_first_poll,
+    each_half_open_phase_counts_from_zero, one_probe_at_a_time,
+    takes_no_place_before_its_first_poll,
 };
 pub use seen::{
     figures_add_up, listeners_may_call_the_breaker, survives_a_panicking_listener,
@@ -147,7 +148,7 @@ pub async fn shows_half_open_without_a_call(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn a_gone_caller_is_no_failure(cx: Cx) -> Outcome {
+pub async fn a_dropped_caller_is_no_failure(cx: Cx) -> Outcome {
     for figures in Figures::some(&cx) {
         let (bench, most) = (Bench::new(&cx, figures)?, figures.failures);
         let leave = async || {

@@ -383,7 +383,7 @@ async fn parked_meanwhile(cx: &Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn one_failure_stops_nobody(cx: Cx) -> Outcome {
+pub async fn a_failure_stops_no_other_letter(cx: Cx) -> Outcome {
     let all = ["a", "b", "c", "d"];
     for fails in [&["a"][..], &["b", "c"], &["d"], &all] {
         let queue = queue(10, 5, &all)?;
@@ -479,7 +479,7 @@ enum Panics {
     Later,
 }
 
-pub async fn a_panic_stops_nobody(cx: Cx) -> Outcome {
+pub async fn a_panic_stops_no_other_letter(cx: Cx) -> Outcome {
     for panics in [Panics::AtOnce, Panics::WhenCalled, Panics::Later] {
         let queue = queue(10, 2, &["a", "b"])?;
         for redrives in 1..=2 {

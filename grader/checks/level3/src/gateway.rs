@@ -219,7 +219,7 @@ async fn undoing_obeys_retry_after(cx: &Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn bad_input_calls_nobody(cx: Cx) -> Outcome {
+pub async fn bad_input_calls_no_service(cx: Cx) -> Outcome {
     let stage = stage(&cx, Script::new())?;
     let bad = [
         PaymentRequest { amount: -5, ..request("a") },

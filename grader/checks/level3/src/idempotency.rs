@@ -411,7 +411,7 @@ async fn goes_on_without_a_store(cx: &Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn what_may_pass_frees_the_key(cx: Cx) -> Outcome {
+pub async fn a_transient_failure_frees_the_key(cx: Cx) -> Outcome {
     let bench = Bench::new(&cx);
     for number in 1..=2 {
         let failed = bench.ask("k", 1, 10, true).await?;
@@ -520,7 +520,7 @@ async fn nothing_is_left_of_it(cx: &Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn those_who_joined_share_a_failure(cx: Cx) -> Outcome {
+pub async fn joined_requests_share_a_failure(cx: Cx) -> Outcome {
     let bench = Bench::new(&cx);
     let late = async {
         sleep(ms(99)).await;
@@ -570,7 +570,7 @@ pub async fn a_panic_frees_the_key(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn a_panicking_closure_harms_no_other(cx: Cx) -> Outcome {
+pub async fn a_panicking_closure_affects_no_other_key(cx: Cx) -> Outcome {
     let bench = Bench::new(&cx);
     value(&bench.ask("before", 1, 0, false).await?, "a request")?;
     for (nth, name) in ["k", "another"].into_iter().enumerate() {
@@ -634,7 +634,7 @@ impl Clone for Fragile {
     }
 }
 
-pub async fn foreign_panics_harm_no_other(cx: Cx) -> Outcome {
+pub async fn foreign_panics_affect_no_other_request(cx: Cx) -> Outcome {
     let store: Store<Key, Fragile, Fragile> = Store::new(StoreConfig::default());
     let names = [key("one")?, key("two")?, key("three")?];
     let run = |nth: usize, bad_parameters: bool, bad_answer: bool| {

@@ -16,11 +16,12 @@ use crate::parts::nzu;
 use Priority::Charge;
 use bench::{Bench, NAME, limiter, wait_of};
 pub use permits::{
-    a_permit_counts_from_its_use, an_unused_permit_is_given_back, figures_are_those_of_now,
+    a_permit_counts_from_its_use, an_unused_permit_frees_its_slot, figures_are_those_of_now,
     waits_when_the_server_says_so,
 };
 pub use queue::{
-    a_gone_caller_holds_up_nobody, refunds_go_first, serves_in_order, takes_its_place_when_polled,
+    a_dropped_caller_delays_no_other, refunds_go_first, serves_in_order,
+    takes_its_place_when_polled,
 };
 pub use scale::{
     a_long_line_costs_no_more, each_limiter_counts_for_itself, takes_any_figures,
@@ -75,7 +76,7 @@ pub async fn no_window_sees_too_many(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn those_who_waited_do_not_storm(cx: Cx) -> Outcome {
+pub async fn waiters_are_admitted_within_the_limit(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let (limit, window) = (draw.between(2..=40) as usize, draw.between(10..=5000));
     let many = 3 * limit + draw.below(limit as u64) as usize;

@@ -548,7 +548,7 @@ async fn never_says_at_once(cx: &Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn answers_repeats_all_the_same(cx: Cx) -> Outcome {
+pub async fn repeats_are_not_refused(cx: Cx) -> Outcome {
     let counter = Counter::new(0, |providers| providers)?;
     counter.first(&cx).await?;
     let load = counter.load("load", 10 * CAPACITY, ms(1000));

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::parts::{Calls, OnDrop, Payload, caught_as, nz};
 pub use schedule::{
-    jitter_takes_up_to_a_half, refuses_bad_schedules, seeds_determine_the_waits,
+    jitter_shortens_by_up_to_a_half, refuses_bad_schedules, seeds_determine_the_waits,
     stays_below_the_cap,
 };
 pub use threads::threads_draw_apart;
@@ -279,7 +279,7 @@ pub async fn draws_for_every_wait(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn gives_up_when_told(cx: Cx) -> Outcome {
+pub async fn obeys_the_classifier(cx: Cx) -> Outcome {
     for (hopeless, of) in [(1, 3), (2, 3), (3, 3), (1, 1)] {
         let calls = Calls::new(&cx, "operation");
         let fails = |number| {

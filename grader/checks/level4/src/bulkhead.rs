@@ -11,7 +11,9 @@ use level4::bulkhead::{Bulkheads, PoolConfig, PoolError};
 
 use crate::ops::{Ops, nz};
 
-pub use ends::{a_gone_caller_frees_its_place, a_panic_frees_its_slot, an_error_is_the_operations};
+pub use ends::{
+    a_dropped_caller_frees_its_place, a_panic_frees_its_slot, an_error_is_the_operations,
+};
 pub use line::{
     a_full_queue_refuses_at_once, a_queue_timeout_ends_the_wait, first_come_first_served,
     never_more_than_the_limit, no_newcomer_overtakes, pools_are_apart,
@@ -20,7 +22,7 @@ pub use scale::{
     begins_with_the_first_poll, keeps_nothing_of_what_has_ended, takes_any_limit,
     ten_thousand_wait, threads_share_a_pool, waits_without_looking,
 };
-pub use settings::{refuses_pools_without_a_meaning, status_counts, unknown_pools_are_errors};
+pub use settings::{refuses_bad_pools, status_counts, unknown_pools_are_errors};
 
 const RUN: &str = "Bulkheads::run";
 const ADD: &str = "Bulkheads::add";

@@ -19,8 +19,8 @@ pub use passes::{
     the_end_brings_out_the_rest,
 };
 pub use scale::{
-    a_dropped_stream_stops, begins_with_the_first_poll, keeps_one_chunk,
-    refuses_times_without_a_meaning, sleeps_until_a_chunk_is_due,
+    a_dropped_stream_stops, begins_with_the_first_poll, keeps_one_chunk, refuses_bad_times,
+    sleeps_until_a_chunk_is_due,
 };
 
 const CHUNK: &str = "ChunkExt::chunk_within";

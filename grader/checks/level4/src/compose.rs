@@ -15,11 +15,11 @@ pub use any::{
     has_no_success_among_none, reports_every_failure, returns_the_first_success, stops_the_rest,
 };
 pub use keep::{
-    begins_as_soon_as_one_has_ended, keeps_the_failures, keeps_what_is_wanted, respects_the_limit,
+    begins_as_soon_as_one_has_ended, keeps_selected_values, keeps_the_failures, respects_the_limit,
 };
 pub use quorum::{
     agrees_at_the_needed_count, agrees_on_one_value, counts_in_whole_numbers,
-    gives_up_when_it_is_impossible, refuses_senseless_ratios, tells_what_there_was,
+    gives_up_when_it_is_impossible, lists_every_outcome, refuses_bad_ratios,
 };
 pub use steps::{a_failing_step_ends_the_chain, no_steps_return_the_start, steps_run_in_order};
 pub use whole::{panics_pass, stops_when_dropped, thousands_at_once};

@@ -20,8 +20,8 @@ pub use bursts::{
 };
 pub use passes::{a_reset_passes_at_once, an_error_passes_at_once, the_end_brings_out_what_waits};
 pub use scale::{
-    a_dropped_stream_stops, begins_with_the_first_poll, keeps_one_value,
-    refuses_times_without_a_meaning, sleeps_until_something_is_due,
+    a_dropped_stream_stops, begins_with_the_first_poll, keeps_one_value, refuses_bad_times,
+    sleeps_until_something_is_due,
 };
 
 const DEBOUNCE: &str = "DebounceExt::debounce";

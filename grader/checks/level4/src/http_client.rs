@@ -26,7 +26,7 @@ pub use ends::{
 };
 pub use steps::{says_that_a_refresh_failed, says_what_the_refresh_brought, shows_the_copy_first};
 pub use together::{
-    an_obsolete_request_is_not_kept, invalidates_by_prefix, one_request_for_all_who_ask,
+    an_obsolete_request_is_not_kept, invalidates_by_prefix, one_request_for_all_callers,
     other_methods_go_through, requests_are_apart,
 };
 

@@ -17,7 +17,7 @@ pub use batch::{
     a_dropped_batch_stops, an_empty_batch_is_done_at_once, begins_as_soon_as_a_slot_is_free,
     contains_panics, settles_in_the_order_of_the_batch,
 };
-pub use ends::{a_gone_caller_frees_its_slot, a_panic_passes_and_frees_its_slot};
+pub use ends::{a_dropped_caller_frees_its_slot, a_panic_passes_and_frees_its_slot};
 pub use line::{
     calls_nothing_before_its_turn, first_come_first_served, no_newcomer_overtakes,
     takes_its_place_when_polled,

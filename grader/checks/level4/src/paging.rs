@@ -12,7 +12,7 @@ use crate::books::{Book, List, numbers, shown};
 
 pub use ends::{
     a_dropped_call_stops, a_panic_stays_local, an_error_changes_nothing,
-    an_error_reaches_all_who_wait,
+    an_error_reaches_all_waiters,
 };
 pub use loads::{
     an_empty_page_moves_on, goes_on_with_the_cursor, knows_its_ends, loads_the_first_page,

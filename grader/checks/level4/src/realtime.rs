@@ -26,9 +26,8 @@ pub use follows::{
     unreadable_messages_are_reported,
 };
 pub use readers::{
-    a_new_reader_begins_again, a_panic_passes, begins_with_the_first_poll,
-    refuses_senseless_settings, the_last_reader_closes, two_readers_share_a_connection,
-    waits_without_looking,
+    a_new_reader_begins_again, a_panic_passes, begins_with_the_first_poll, refuses_bad_settings,
+    the_last_reader_closes, two_readers_share_a_connection, waits_without_looking,
 };
 pub use snapshots::{
     a_full_buffer_costs_a_snapshot, a_list_from_before_is_shown_while_it_is_young,

@@ -26,7 +26,7 @@ pub use scale::{
     keeps_nothing_of_what_has_ended, threads_share_the_figures, waits_without_looking,
 };
 pub use waits::{
-    knows_the_usual_waits, no_wait_is_longer_than_the_longest, refuses_waits_without_a_meaning,
+    knows_the_usual_waits, no_wait_is_longer_than_the_longest, refuses_bad_waits,
     statuses_have_classes, waits_by_the_class,
 };
 

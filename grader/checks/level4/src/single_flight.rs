@@ -11,9 +11,8 @@ use tokio::time::sleep;
 use crate::fetches::{Answer, Ends, Fetches};
 
 pub use ends::{
-    a_caller_that_is_not_polled_holds_up_none, a_gone_caller_stops_nothing,
-    a_panic_ends_its_run_only, an_old_end_leaves_a_newer_run, forget_lets_the_next_begin,
-    without_callers_the_work_stops,
+    a_dropped_caller_stops_nothing, a_panic_ends_its_run_only, an_old_end_leaves_a_newer_run,
+    an_unpolled_caller_delays_no_other, forget_lets_the_next_begin, without_callers_the_work_stops,
 };
 pub use scale::{
     begins_with_the_first_poll, keeps_nothing_of_what_has_ended, ten_thousand_callers_share_a_run,

@@ -20,7 +20,7 @@ pub use frames::{
 pub use lives::{
     a_connect_has_a_limit, an_error_is_not_the_end, counts_until_a_connection_is_stable,
     gives_up_after_its_attempts, no_wait_is_longer_than_the_longest, reconnects_with_growing_waits,
-    refuses_senseless_settings, stops_when_dropped,
+    refuses_bad_settings, stops_when_dropped,
 };
 pub use polls::{begins_with_the_first_poll, waits_without_looking};
 pub use writes::{a_write_has_a_limit, goes_on_without_its_outbox, unsent_frames_are_sent_again};

@@ -15,7 +15,7 @@ use crate::ops::nz;
 
 pub use fetching::{
     a_fetch_lives_as_long_as_its_callers, a_panic_leaves_no_trace, an_obsolete_fetch_is_not_kept,
-    errors_are_not_kept, keys_are_apart, one_fetch_for_all_who_ask,
+    errors_are_not_kept, keys_are_apart, one_fetch_for_all_callers,
 };
 pub use scale::{
     begins_with_the_first_poll, keeps_no_more_than_its_capacity, keeps_what_was_used_last,

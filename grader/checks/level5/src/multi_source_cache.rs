@@ -29,7 +29,7 @@ pub use follows::{
 pub use loads::{
     a_fresh_value_needs_no_load, a_hanging_source_is_passed_over, a_stale_value_is_marked,
     all_failing_is_an_error, asks_by_priority, callers_set_their_own_limit,
-    one_load_for_all_who_ask, remembers_what_is_missing,
+    one_load_for_all_callers, remembers_what_is_missing,
 };
 pub use settings::{
     accepts_every_other_time, follows_only_sources_with_updates, refuses_a_second_source,

@@ -29,16 +29,14 @@ pub use digests::{
 };
 pub use ends::{
     an_expired_one_is_not_sent, dropping_stops_everything, expires_at_its_moment,
-    shutdown_hands_back_the_rest,
+    shutdown_returns_the_rest,
 };
 pub use failures::{
     a_channel_that_hangs_is_left, a_panic_is_a_failure, failures_are_tried_again,
     the_last_failure_is_a_dead_letter, users_do_not_wait_for_each_other,
 };
 pub use figures::{deliveries_are_reported, each_minute_has_its_figures};
-pub use kept::{
-    an_id_goes_once, idle_is_free, refuses_what_makes_no_sense, what_is_kept_is_bounded,
-};
+pub use kept::{an_id_goes_once, idle_is_free, refuses_bad_settings, what_is_kept_is_bounded};
 pub use moves::{
     deliveries_of_a_user_do_not_overtake, other_preferences_move_what_waits, waits_ignore_the_wall,
 };

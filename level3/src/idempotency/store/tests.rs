@@ -73,7 +73,7 @@ async fn other_parameters_are_a_mismatch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_pass_frees_the_key() {
+async fn a_transient_failure_frees_the_key() {
     let store = store(1000, 10);
     let failed = ask(&store, "k", 1, Released("down")).await;
     assert_eq!(failed, released("down", false));

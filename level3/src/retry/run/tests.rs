@@ -88,7 +88,7 @@ async fn the_first_success_ends_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn gives_up_when_told() {
+async fn obeys_the_classifier() {
     let script = [RETRY, Step::Fails(Disposition::GiveUp)];
     let (result, starts) = run(&policy(3, 0), Deadline::never(), 0, &script).await;
     assert_eq!(starts, [0, 1000]);

@@ -143,7 +143,7 @@ fn back(value: Value) -> Result<Value, String> {
                     number.map(Value::Number).ok_or_else(|| "a number without a value".to_owned())
                 }
                 Some(Value::Object(members)) => members_in(members),
-                _ => Err("an object without a meaning".to_owned()),
+                _ => Err("an object of an unknown kind".to_owned()),
             }
         }
         Value::Object(members) => members_in(members),

@@ -248,21 +248,22 @@ async fn what_was_confirmed_survives_a_power_failure_at_every_write() {
             let store = after.open().unwrap_or_else(|error| panic!("{case}: {error}"));
             let step = step_of(&store).await;
             assert!(step >= confirmed, "{case}: {step} is there");
-            // A source that has an old state, as a replica that was cut off, undoes nothing.
-            let source = Steps(Arc::new(AtomicU64::new(1)));
-            let engine = engine(store.clone(), &source).await.expect("starts");
-            let reads = engine.get_many(&ids(), Some(Duration::ZERO)).await;
-            for (read, wanted) in reads.into_iter().zip(state(step.max(1))) {
-                match (read, wanted.content) {
-                    (Read::Missing, None) => {}
-                    (Read::Fresh(record), Some(content)) => {
-                        assert_eq!(record.content.as_ref(), Some(&content), "{case}");
+            {
+                // A source that has an old state, as a replica that was cut off, undoes nothing.
+                let source = Steps(Arc::new(AtomicU64::new(1)));
+                let engine = engine(store.clone(), &source).await.expect("starts");
+                let reads = engine.get_many(&ids(), Some(Duration::ZERO)).await;
+                for (read, wanted) in reads.into_iter().zip(state(step.max(1))) {
+                    match (read, wanted.content) {
+                        (Read::Missing, None) => {}
+                        (Read::Fresh(record), Some(content)) => {
+                            assert_eq!(record.content.as_ref(), Some(&content), "{case}");
+                        }
+                        (read, wanted) => panic!("{case}: {read:?} instead of {wanted:?}"),
                     }
-                    (read, wanted) => panic!("{case}: {read:?} instead of {wanted:?}"),
                 }
+                engine.flush().await.expect("the disk works again");
             }
-            engine.flush().await.expect("the disk works again");
-            drop(engine);
             assert_eq!(step_of(&store).await, step.max(1), "{case}");
         }
     }

@@ -123,7 +123,7 @@ pub async fn closes_with_empty_counts(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn every_half_open_time_counts_anew(cx: Cx) -> Outcome {
+pub async fn each_half_open_phase_counts_from_zero(cx: Cx) -> Outcome {
     for figures in Figures::some(&cx) {
         let (bench, needed) = (Bench::half_open(&cx, figures).await?, figures.successes);
         for _ in 1..needed {

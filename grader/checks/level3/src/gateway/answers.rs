@@ -133,7 +133,7 @@ pub async fn refusals_are_final(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn what_may_pass_is_tried_again(cx: Cx) -> Outcome {
+pub async fn a_transient_failure_is_tried_again(cx: Cx) -> Outcome {
     let stage = stage(&cx, Script::new())?;
     // So often that no small number limits it.
     let runs = usize::try_from(cx.draw().between(40..=60)).unwrap_or(60);

@@ -11,7 +11,7 @@ use super::scale::with;
 use crate::parts::formatted;
 use Priority::{Charge, Refund};
 
-pub async fn an_unused_permit_is_given_back(cx: Cx) -> Outcome {
+pub async fn an_unused_permit_frees_its_slot(cx: Cx) -> Outcome {
     let limit = cx.draw().between(1..=5) as usize;
     for limit in [2, limit] {
         let bench = Bench::new(&cx, limit)?;

@@ -141,7 +141,7 @@ async fn waits_in_another_task(cx: &Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn a_gone_caller_holds_up_nobody(cx: Cx) -> Outcome {
+pub async fn a_dropped_caller_delays_no_other(cx: Cx) -> Outcome {
     let bench = Bench::new(&cx, 1)?;
     bench.crowd(1).await?;
     // Both before the third one; the first one goes while it is first in the line.

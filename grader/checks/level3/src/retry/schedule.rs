@@ -63,7 +63,7 @@ pub async fn stays_below_the_cap(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn jitter_takes_up_to_a_half(cx: Cx) -> Outcome {
+pub async fn jitter_shortens_by_up_to_a_half(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     let factor = *draw.pick(&[1.0, 1.5, 2.0, 2.5, 3.0]);
     let odd = backoff(2 * draw.between(100..=100_000) + 1, factor, 100_000_000, 3)?;

@@ -66,7 +66,7 @@ async fn observed_slowly(
 
 const END: &str = "Parked (reserve after 1), since capture failed (Unavailable)";
 
-pub async fn tells_its_observer(cx: Cx) -> Outcome {
+pub async fn notifies_its_observer(cx: Cx) -> Outcome {
     for takes in [0, cx.draw().between(1..=400)] {
         tells_of_each_step(&cx, takes).await?;
     }

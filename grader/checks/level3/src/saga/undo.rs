@@ -225,7 +225,7 @@ pub async fn keeps_its_schedule(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn parks_what_will_not_go(cx: Cx) -> Outcome {
+pub async fn parks_an_undo_that_keeps_failing(cx: Cx) -> Outcome {
     for (undo, cause) in [(Undo::FailsTimes(1000), "not yet"), (Undo::FailsForGood, "never")] {
         let bench = Bench::new(&cx)
             .step("fine", Does::Works, Undo::Works)

@@ -128,7 +128,7 @@ pub(super) async fn a_slot_outlives_what_has_ended(cx: &Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn a_gone_caller_frees_its_place(cx: Cx) -> Outcome {
+pub async fn a_dropped_caller_frees_its_place(cx: Cx) -> Outcome {
     const QUEUED: usize = 3;
     a_slot_outlives_its_operation(&cx).await?;
     for slots in [1, 2] {

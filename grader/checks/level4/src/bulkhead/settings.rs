@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::{ADD, RUN, add, call, calls, config, pool};
 use crate::ops::Ops;
 
-pub async fn refuses_pools_without_a_meaning(cx: Cx) -> Outcome {
+pub async fn refuses_bad_pools(cx: Cx) -> Outcome {
     let pools = pool(&cx, 2, 2, None).await?;
     let refused =
         async |name: &'static str, config| cx.call_fn(ADD, || pools.add(name, config)).await;

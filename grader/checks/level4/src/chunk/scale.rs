@@ -19,7 +19,7 @@ use crate::rows::{How, items, mark, source};
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-pub async fn refuses_times_without_a_meaning(cx: Cx) -> Outcome {
+pub async fn refuses_bad_times(cx: Cx) -> Outcome {
     ensure!(LONGEST == YEAR, "LONGEST is {LONGEST:?}"; expected = format!("{YEAR:?}"));
     for max in [NonZeroUsize::MIN, nz(7), NonZeroUsize::MAX] {
         let new = |within| cx.call_fn("Chunks::new", move || Chunks::new(max, within));

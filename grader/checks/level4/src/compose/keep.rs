@@ -18,7 +18,7 @@ fn drawn(cx: &Cx, count: usize) -> Vec<(u64, Does)> {
     ops
 }
 
-pub async fn keeps_what_is_wanted(cx: Cx) -> Outcome {
+pub async fn keeps_selected_values(cx: Cx) -> Outcome {
     for (limit, count) in [(1, 5), (3, 12), (40, 40)] {
         let mut list = drawn(&cx, count);
         // The first is the slowest of all.

@@ -196,7 +196,7 @@ pub async fn gives_up_when_it_is_impossible(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn tells_what_there_was(cx: Cx) -> Outcome {
+pub async fn lists_every_outcome(cx: Cx) -> Outcome {
     let help = "the error has all successes and all failures up to then, in the order of the operations, with their places";
     let list = vec![(30, err("x")), (20, ok("b")), (10, err("y")), (5, ok("c")), (9000, ok("d"))];
     let run = (list, ratio(4, 5)?, Agreement::Count);
@@ -290,7 +290,7 @@ pub async fn counts_in_whole_numbers(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn refuses_senseless_ratios(cx: Cx) -> Outcome {
+pub async fn refuses_bad_ratios(cx: Cx) -> Outcome {
     let drawn = cx.draw().between(1..=1_000_000) as u32;
     let shown = |made: Result<Ratio, RatioError>| match made {
         Ok(_) => "a ratio",

@@ -18,7 +18,7 @@ use crate::bursts::{How, source, values};
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const EDGES: [Edge; 3] = [Edge::Leading, Edge::Trailing, Edge::Both];
 
-pub async fn refuses_times_without_a_meaning(cx: Cx) -> Outcome {
+pub async fn refuses_bad_times(cx: Cx) -> Outcome {
     ensure!(LONGEST == YEAR, "LONGEST is {LONGEST:?}"; expected = format!("{YEAR:?}"));
     for edge in EDGES {
         let new = |wait| cx.call_fn("Debounce::new", move || Debounce::new(wait, edge));

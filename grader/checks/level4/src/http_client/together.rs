@@ -12,7 +12,7 @@ use super::fakes::{Ends, Server};
 use super::{A, GET, SEND, ask, client, get, item, send, short};
 use crate::ops::nz;
 
-pub async fn one_request_for_all_who_ask(cx: Cx) -> Outcome {
+pub async fn one_request_for_all_callers(cx: Cx) -> Outcome {
     const HELP: &str = "copies and shared requests belong together: who finds no copy joins a request that is on its way";
     let server = Server::new(100);
     let client = client(&cx, &server, short()).await?;

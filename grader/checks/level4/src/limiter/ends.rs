@@ -123,7 +123,7 @@ pub async fn a_panic_passes_and_frees_its_slot(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn a_gone_caller_frees_its_slot(cx: Cx) -> Outcome {
+pub async fn a_dropped_caller_frees_its_slot(cx: Cx) -> Outcome {
     a_slot_outlives_its_operation(&cx, true).await?;
     for slots in [1, 2] {
         let limiter = Limiter::new(nz(slots));

@@ -51,7 +51,7 @@ pub async fn an_error_changes_nothing(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn an_error_reaches_all_who_wait(cx: Cx) -> Outcome {
+pub async fn an_error_reaches_all_waiters(cx: Cx) -> Outcome {
     let book = Book::new(&[2; 6], 0);
     let list = book.list(4);
     book.script([Some(Act::Error("broken"))]);

@@ -177,7 +177,7 @@ pub async fn a_new_reader_begins_again(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn refuses_senseless_settings(cx: Cx) -> Outcome {
+pub async fn refuses_bad_settings(cx: Cx) -> Outcome {
     let server = Server::new([], server::Answer::Accepts);
     let (api, copies) = (Api::with("1a"), Copies::new());
     let with = |socket: Config| {

@@ -134,7 +134,7 @@ pub async fn statuses_have_classes(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn refuses_waits_without_a_meaning(cx: Cx) -> Outcome {
+pub async fn refuses_bad_waits(cx: Cx) -> Outcome {
     let factor = NonZeroU32::MIN;
     let mut recovery = recovery(&cx).await?;
     for class in [Class::Network, Class::RateLimit, Class::Other("disk"), Class::Client] {

@@ -13,7 +13,7 @@ use crate::fetches::{Ends, Fetches};
 use crate::ops::End;
 use crate::panics::Payload;
 
-pub async fn a_gone_caller_stops_nothing(cx: Cx) -> Outcome {
+pub async fn a_dropped_caller_stops_nothing(cx: Cx) -> Outcome {
     const HELP: &str = "the run belongs to all its callers, not to the one that began it";
     // The first, a later one, and all but the last, at several times.
     for (gone, at) in [(1, 30), (1, 90), (2, 50), (4, 60), (4, 93)] {
@@ -61,7 +61,7 @@ pub async fn without_callers_the_work_stops(cx: Cx) -> Outcome {
     Ok(())
 }
 
-pub async fn a_caller_that_is_not_polled_holds_up_none(cx: Cx) -> Outcome {
+pub async fn an_unpolled_caller_delays_no_other(cx: Cx) -> Outcome {
     let (flight, record) = (Flight::new(), Fetches::new());
     let others = cx.draw().between(1..=5);
     let mut still = Box::pin(call(&flight, &record, "a", 0, Ends::Value));

@@ -373,7 +373,7 @@ pub async fn a_connect_has_a_limit(cx: Cx) -> Outcome {
     )
 }
 
-pub async fn refuses_senseless_settings(cx: Cx) -> Outcome {
+pub async fn refuses_bad_settings(cx: Cx) -> Outcome {
     let make = |config: Config| {
         let server = Server::new([], Answer::Accepts);
         cx.call_fn(SOCKET, move || level4::socket::socket::<_, u32>(server, config).map(drop))

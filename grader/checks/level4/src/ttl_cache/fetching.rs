@@ -27,7 +27,7 @@ fn came(at: u64, run: usize, age: u64) -> (u64, String) {
     (at, format!("run {run}, {age} ms old, fresh"))
 }
 
-pub async fn one_fetch_for_all_who_ask(cx: Cx) -> Outcome {
+pub async fn one_fetch_for_all_callers(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     for count in [2, 10, draw.index(30) + 3] {
         let cache = cache(&cx, 10, TTL, 0).await?;

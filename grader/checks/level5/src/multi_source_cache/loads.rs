@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::fakes::{Fake, Has, value, written};
 use super::{GET, LIMIT, MISSING, RARELY, TTL, add, config, get, over, set, shown, within};
 
-pub async fn one_load_for_all_who_ask(cx: Cx) -> Outcome {
+pub async fn one_load_for_all_callers(cx: Cx) -> Outcome {
     let mut draw = cx.draw();
     for count in [2, 10, draw.index(30) + 3] {
         let source = Fake::new(&cx, "a", 1).takes(50);

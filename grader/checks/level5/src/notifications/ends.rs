@@ -208,7 +208,7 @@ fn moment(text: &str) -> Timestamp {
     text.parse().expect("a date of this file")
 }
 
-pub async fn shutdown_hands_back_the_rest(cx: Cx) -> Outcome {
+pub async fn shutdown_returns_the_rest(cx: Cx) -> Outcome {
     // A call that takes 2 s; a deadline that is longer, and two that are shorter, after 1.5 s.
     for (deadline, expected_end) in [(60_000, 2000), (100, 1600), (0, 1500)] {
         let tasks = cx.alive_tasks();

@@ -105,7 +105,7 @@ async fn fate_after(book: &Book, receipt: Receipt, at: u64) -> Option<Fate> {
     fate(receipt).await
 }
 
-pub async fn refuses_what_makes_no_sense(cx: Cx) -> Outcome {
+pub async fn refuses_bad_settings(cx: Cx) -> Outcome {
     use ChannelKind::{Email, Push};
     let book = Book::opened(&cx, "2026-06-10T10:00:00Z");
     let bad = [

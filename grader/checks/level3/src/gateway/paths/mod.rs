@@ -259,7 +259,7 @@ fn ended_once(walked: &Walked) -> Outcome {
     Ok(())
 }
 
-pub async fn tells_no_secrets(cx: Cx) -> Outcome {
+pub async fn leaks_no_secrets(cx: Cx) -> Outcome {
     let mut plans = Vec::new();
     for path in paths_of(Rule::Secrets) {
         for (site, fault) in [

@@ -139,7 +139,7 @@ pub const fn cell(rule: Rule, path: Path) -> Cell {
         (
             Rule::Secrets,
             Normal | Repeat | Joined | Cancelled | Undo | Recovery | Redrive | Drain | Restarted,
-        ) => Judged("gateway/tells-no-secrets"),
+        ) => Judged("gateway/leaks-no-secrets"),
         (
             Rule::OneOwner,
             Normal | Repeat | Joined | Cancelled | Undo | Recovery | Redrive | Drain | Restarted,
