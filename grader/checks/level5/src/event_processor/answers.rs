@@ -258,6 +258,7 @@ pub async fn an_open_breaker_parks(cx: Cx) -> Outcome {
     let again: Vec<_> = services.to("one")[4..].iter().map(|(at, _)| at - begin).collect();
     ensure!(again.iter().all(|at| (120_000..121_000).contains(at)), "the probe at 120 s succeeds, and batches were sent at {again:?} ms"; expected = "all right after it", help = "an answer may have changed the breaker's mind: ask again when one has come");
     counts_what_was_long_ago(&cx).await?;
+    leaves_no_rest(&cx).await?;
     goes_on_with_the_probe(&cx).await
 }
 
@@ -287,6 +288,36 @@ async fn counts_what_was_long_ago(cx: &Cx) -> Outcome {
     let letters = dead(&processor);
     ensure!(services.count() == 3 && letters.len() == 3, "a breaker opens at the third failure in a row, for 60 s. Three events come one by one, each 2 s after the one before it, which has failed by then; a fourth one comes: {} batches were sent, and the dead letters are {letters:?}", services.count();
         expected = "3 batches: the breaker is open, and the fourth event waits", help = HELP);
+    Ok(())
+}
+
+/// More events than a batch has wait for the breaker: all go when it lets them through, also a last, smaller batch.
+async fn leaves_no_rest(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    for _ in 0..3 {
+        let (size, flush) = (2 + draw.index(5), draw.between(100..=40_000));
+        let count = size * (1 + draw.index(3)) + 1 + draw.index(size - 1);
+        let (services, book) = (Services::new(cx, 10), Book::new(cx));
+        services.next("one", [(10, Answer::unavailable())]);
+        let breaker = BreakerConfig {
+            trip: Trip::Consecutive(NonZeroU32::MIN),
+            reset_timeout: ms(60_000),
+            probes: NonZeroUsize::MIN,
+            successes_to_close: NonZeroU32::MIN,
+            ..super::no_breaker()
+        };
+        let config = Config { breaker, batch_size: nz(size), flush: ms(flush), ..one_by_one() };
+        let processor = start(cx, config, &services, &book).await?;
+        let begin = cx.timeline().now_ms();
+        accept_all(cx, &processor, ids("e", count), "one", Priority::Low).await?;
+        sleep(ms(61_000)).await;
+        let at: Vec<_> = services.to("one").iter().map(|(at, _)| at - begin).collect();
+        let batches = count.div_ceil(size);
+        let right =
+            at.len() == batches + 1 && at[1..].iter().all(|at| (60_010..60_900).contains(at));
+        ensure!(right && figures(&processor).delivered == count as u64, "{count} events come, in batches of {size} with a `flush` of {flush} ms; the first batch fails after 10 ms, and the breaker is open for 60 s from then on. Batches were sent at {at:?} ms, and at 61 s {} events are delivered", figures(&processor).delivered;
+            expected = format!("{batches} batches, one after the other from 60 010 ms on, and all delivered: what is left has waited for longer than `flush`"), help = "what a breaker holds up grows older meanwhile");
+    }
     Ok(())
 }
 

@@ -64,6 +64,27 @@ pub async fn accepts_exactly_the_threshold(cx: Cx) -> Outcome {
     accept(&cx, &processor, event("y", "one", Priority::Low)).await?;
     let full = cx.call(INGEST, processor.ingest(event("z", "one", Priority::Low))).await?.value;
     ensure!(is_backpressure(&full), "one event has ended, and two more come: the second is answered {full:?}"; expected = "Backpressure");
+    keeps_the_place_until_the_record(&cx).await
+}
+
+/// An event has ended when the journal knows it: until then it has its place.
+async fn keeps_the_place_until_the_record(cx: &Cx) -> Outcome {
+    let takes = cx.draw().between(50..=900);
+    for answer in [Answer::All, Answer::Acks(vec![Ack::Reject("no".to_owned())])] {
+        let (services, book) = (Services::new(cx, 0), Book::new(cx));
+        services.next("one", [(10, answer.clone())]);
+        book.takes(0, takes);
+        let config = Config { threshold: nz(1), critical_reserve: 0, ..one_by_one() };
+        let processor = start(cx, config, &services, &book).await?;
+        accept(cx, &processor, event("e", "one", Priority::Low)).await?;
+        sleep(ms(10 + takes - 5)).await;
+        let call = processor.ingest(event("more", "one", Priority::High));
+        let early = cx.call(INGEST, call).await?.value;
+        ensure!(is_backpressure(&early), "there is one place; a service answers {answer:?} after 10 ms, and the journal, which takes {takes} ms, records it at {} ms; another event comes 5 ms before that: {early:?}", 10 + takes;
+            expected = "Backpressure: the event is pending until its end is recorded", help = "the place becomes free in the step in which the event leaves the backlog");
+        sleep(ms(10)).await;
+        accept(cx, &processor, event("more", "one", Priority::High)).await?;
+    }
     Ok(())
 }
 

@@ -132,6 +132,19 @@ pub async fn the_last_failure_is_a_dead_letter(cx: Cx) -> Outcome {
             Ok(fate(one).await)
         };
         let end = play(&cx, MINUTE, script).await?;
+        let longest = lengths.into_iter().max().unwrap_or(0);
+        let mut calls = Vec::new();
+        for (number, waits) in [0, 1000, 3000, 7000].into_iter().enumerate() {
+            let at = waits + number as u64 * longest;
+            // In the order of the lines.
+            calls.extend(["Email", "Push", "Sms"].map(|kind| format!("{at} ms {kind} to ann: a")));
+        }
+        let when = format!("an urgent one, whose channels {kinds:?} fail after {lengths:?} ms");
+        book.was(
+            &calls,
+            &when,
+            "each attempt calls all channels, and the next one follows the end of the last call",
+        )?;
         let last = kinds.map(|kind| (kind, ChannelFailure::Error(refused())));
         let dead = DeadReason::Failed { attempts: 4, last: last.to_vec() };
         ensure_eq!(end, Some(Fate::Dead(dead)), "an urgent one, whose channels {:?} fail after {:?} ms: the fate", kinds, lengths;
