@@ -115,7 +115,7 @@ async fn comes_again_at_once(cx: &Cx) -> Outcome {
             let (services, book) = (Services::new(cx, 10), Book::new(cx));
             let config = Config { threshold: super::nz(1), critical_reserve: 0, ..one_by_one() };
             let processor = start(cx, config, &services, &book).await?;
-            // Whatever the journal is told of it takes a while, too.
+            // Whatever the journal records of it takes a while, too.
             book.takes(takes, 1000);
             book.fails(failures, 0);
             let tries = async {

@@ -155,7 +155,7 @@ async fn ranks_between_two_attempts(cx: &Cx) -> Outcome {
         let mut order = server.order();
         order.truncate(3);
         let third = if stays { "shared" } else { "middle" };
-        ensure_eq!(order, ["shared", "holds", third], "one slot; a request of priority 1 fails at once and waits for 1500 ms; at {comes} ms a caller of priority 9 joins it{}; from 1200 ms on the slot is taken for a second, and from 1300 ms on a request of priority 5 waits: what is sent first", if stays { String::new() } else { format!(" and leaves at {leaves} ms") };
+        ensure_eq!(order, ["shared", "holds", third], "one slot; a request of priority 1 fails at once and waits for 1500 ms; at {comes} ms a caller of priority 9 joins it{}; from 1200 ms on the slot is busy for a second, and from 1300 ms on a request of priority 5 waits: what is sent first", if stays { String::new() } else { format!(" and leaves at {leaves} ms") };
             help = "a call has the highest priority of the callers that wait for it, in each of its attempts");
     }
     Ok(())
@@ -261,7 +261,7 @@ async fn the_oldest_of_several(cx: &Cx) -> Outcome {
     cx.call(RUN, async { futures::join!(orchestrator.run("holds"), join_all(waits)) }).await?;
     let expected: Vec<_> =
         ["holds"].into_iter().chain(ids.iter().map(|(id, _)| id.as_str())).collect();
-    ensure_eq!(list(server.order()), list(expected), "one slot that is taken for 8 s, with a `most_wait` of 3 s; twelve requests of different priorities come one after the other within the first 22 ms: what is sent in which order"; help = "of those that have waited for `most_wait` the oldest goes first, whatever their priorities are");
+    ensure_eq!(list(server.order()), list(expected), "one slot that is busy for 8 s, with a `most_wait` of 3 s; twelve requests of different priorities come one after the other within the first 22 ms: what is sent in which order"; help = "of those that have waited for `most_wait` the oldest goes first, whatever their priorities are");
     Ok(())
 }
 

@@ -48,7 +48,7 @@ pub async fn begins_with_no_figures(cx: &Cx) -> Outcome {
         run(cx, &orchestrator, "a").await?;
     }
     ensure_eq!(figures(&orchestrator, "a"), Some((2, 1, 30, 30)), "a failure and an answer after 30 ms of the new request"; help = HELP);
-    // The very same request once more begins anew, too.
+    // The very same request once more begins from the start, too.
     register(cx, &orchestrator, "a", once("new")).await?;
     ensure_eq!(figures(&orchestrator, "a"), Some((0, 0, 0, 0)), "the same request is registered again under its id"; help = HELP);
     Ok(())
