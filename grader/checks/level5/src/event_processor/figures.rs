@@ -292,7 +292,7 @@ async fn goes_again_at_once(cx: &Cx) -> Outcome {
         let (services, book) = (Services::new(cx, 0), Book::new(cx));
         let rejected = || Answer::Acks(vec![Ack::Reject("no".to_owned())]);
         services.next("one", (0..count).map(|_| (0, rejected())));
-        let places = (nz(count), 2 + draw.index(5));
+        let places = (nz(count), 2 * count + draw.index(5));
         let config = Config { threshold: places.0, critical_reserve: 0, ..one_by_one() };
         let config = Config { remembered_ids: places.1, ..config };
         let processor = start(cx, config, &services, &book).await?;
