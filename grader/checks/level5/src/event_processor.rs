@@ -2,11 +2,13 @@
 
 mod answers;
 mod batches;
+mod closes;
 mod conserve;
 mod ends;
 mod fakes;
 mod figures;
 mod journals;
+mod known;
 mod places;
 mod queue;
 mod scale;

@@ -3,6 +3,7 @@
 mod calendar;
 mod digests;
 mod ends;
+mod expiry;
 mod failures;
 mod figures;
 mod kept;

@@ -126,6 +126,49 @@ pub async fn retries_wait_and_end(cx: Cx) -> Outcome {
         ensure!(at == expected, "event {id} is to be sent again twice, and others between: it was sent at {at:?} ms"; expected = format!("{expected:?}: its own count decides"), help = HELP);
     }
     ensure!(figures(&processor).delivered == 4, "4 events were acknowledged at their third attempt, and {} are delivered", figures(&processor).delivered; expected = "all");
+    more_than_a_batch_comes_back(&cx).await
+}
+
+/// Events whose wait is over in the same moment, more of them than a batch has, beside others that wait for `flush`.
+async fn more_than_a_batch_comes_back(cx: &Cx) -> Outcome {
+    const HELP: &str = "an event whose wait is over goes as soon as it may, also if it does not fit into the first batch of that moment: count those that are left in the queue";
+    let mut draw = cx.draw();
+    for beside in [false, true] {
+        for _ in 0..4 {
+            let (size, batches) = (2 + draw.index(5), 2 + draw.index(3));
+            // In each batch all but one are to be sent again, so that they fill no whole number of batches.
+            let mut acks = vec![retry("busy"); size];
+            acks[draw.index(size)] = Ack::Ok;
+            let (services, book) = (Services::new(cx, 0), Book::new(cx));
+            services.next("one", (0..batches).map(|_| (0, Answer::Acks(acks.clone()))));
+            let in_flight = nz(1 + draw.index(3));
+            let config =
+                Config { batch_size: nz(size), batches_in_flight: in_flight, ..one_by_one() };
+            let config = Config { flush: ms(60_000), retry: backoff(1000, 4), ..config };
+            let processor = start(cx, config, &services, &book).await?;
+            let begin = cx.timeline().now_ms();
+            accept_all(cx, &processor, ids("e", size * batches), "one", Priority::Low).await?;
+            sleep(ms(900)).await;
+            // Fewer than a batch, and more important.
+            let fresh = if beside { size - 1 } else { 0 };
+            accept_all(cx, &processor, ids("fresh", fresh), "one", Priority::High).await?;
+            sleep(ms(300)).await;
+            let sent = services.sent();
+            let late: Vec<_> = ids("e", size * batches)
+                .into_iter()
+                .filter(|id| {
+                    let of_it = sent.iter().filter(|sent| sent.ids.contains(id));
+                    let at: Vec<_> = of_it.map(|sent| sent.began - begin).collect();
+                    at != [0] && at != [0, 1000]
+                })
+                .collect();
+            let again = sent.iter().filter(|sent| sent.began > begin + 500).flat_map(|it| &it.ids);
+            let again = again.filter(|id| id.starts_with('e')).count();
+            let expected = (size - 1) * batches;
+            ensure!(late.is_empty() && again == expected, "{} low events go in {batches} full batches of {size}, of which each has one that is delivered and others that are to be sent again, {expected} in all; {fresh} high ones come at 900 ms and may wait for 60 s. Within 200 ms of the moment at which the waits are over, at 1000 ms, {again} were sent again", size * batches;
+                expected = format!("{expected}, at 1000 ms"), help = HELP);
+        }
+    }
     Ok(())
 }
 
@@ -215,6 +258,7 @@ pub async fn an_open_breaker_parks(cx: Cx) -> Outcome {
     let again: Vec<_> = services.to("one")[4..].iter().map(|(at, _)| at - begin).collect();
     ensure!(again.iter().all(|at| (120_000..121_000).contains(at)), "the probe at 120 s succeeds, and batches were sent at {again:?} ms"; expected = "all right after it", help = "an answer may have changed the breaker's mind: ask again when one has come");
     counts_what_was_long_ago(&cx).await?;
+    leaves_no_rest(&cx).await?;
     goes_on_with_the_probe(&cx).await
 }
 
@@ -244,6 +288,36 @@ async fn counts_what_was_long_ago(cx: &Cx) -> Outcome {
     let letters = dead(&processor);
     ensure!(services.count() == 3 && letters.len() == 3, "a breaker opens at the third failure in a row, for 60 s. Three events come one by one, each 2 s after the one before it, which has failed by then; a fourth one comes: {} batches were sent, and the dead letters are {letters:?}", services.count();
         expected = "3 batches: the breaker is open, and the fourth event waits", help = HELP);
+    Ok(())
+}
+
+/// More events than a batch has wait for the breaker: all go when it lets them through, also a last, smaller batch.
+async fn leaves_no_rest(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    for _ in 0..3 {
+        let (size, flush) = (2 + draw.index(5), draw.between(100..=40_000));
+        let count = size * (1 + draw.index(3)) + 1 + draw.index(size - 1);
+        let (services, book) = (Services::new(cx, 10), Book::new(cx));
+        services.next("one", [(10, Answer::unavailable())]);
+        let breaker = BreakerConfig {
+            trip: Trip::Consecutive(NonZeroU32::MIN),
+            reset_timeout: ms(60_000),
+            probes: NonZeroUsize::MIN,
+            successes_to_close: NonZeroU32::MIN,
+            ..super::no_breaker()
+        };
+        let config = Config { breaker, batch_size: nz(size), flush: ms(flush), ..one_by_one() };
+        let processor = start(cx, config, &services, &book).await?;
+        let begin = cx.timeline().now_ms();
+        accept_all(cx, &processor, ids("e", count), "one", Priority::Low).await?;
+        sleep(ms(61_000)).await;
+        let at: Vec<_> = services.to("one").iter().map(|(at, _)| at - begin).collect();
+        let batches = count.div_ceil(size);
+        let right =
+            at.len() == batches + 1 && at[1..].iter().all(|at| (60_010..60_900).contains(at));
+        ensure!(right && figures(&processor).delivered == count as u64, "{count} events come, in batches of {size} with a `flush` of {flush} ms; the first batch fails after 10 ms, and the breaker is open for 60 s from then on. Batches were sent at {at:?} ms, and at 61 s {} events are delivered", figures(&processor).delivered;
+            expected = format!("{batches} batches, one after the other from 60 010 ms on, and all delivered: what is left has waited for longer than `flush`"), help = "what a breaker holds up grows older meanwhile");
+    }
     Ok(())
 }
 

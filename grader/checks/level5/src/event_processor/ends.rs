@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 use futures::future::join;
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms, scarce};
 use level5::event_processor::retry::Backoff;
-use level5::event_processor::{Ack, Config, End, Rejected};
+use level5::event_processor::{Ack, Config, End, EventId, Rejected};
 use level5::priority_queue::Priority;
 use tokio::time::sleep;
 
@@ -79,7 +79,9 @@ pub async fn shuts_down_in_order(cx: Cx) -> Outcome {
     ensure!(times == usize::from(answer.is_ok()) && left == 0 && !book.holds("written"), "a shutdown with time for everything begins while the journal writes an event: ingest returns {answer:?}, the event was sent {times} times, and the report leaves {left} events";
         expected = "an event that is accepted is delivered: there is time", help = "the shutdown has ended when no place is taken: an event that is written to the journal has one");
     keeps_the_waits(&cx).await?;
-    names_what_is_being_written(&cx).await
+    names_what_is_being_written(&cx).await?;
+    super::closes::a_dropped_call_stops_nothing(&cx).await?;
+    super::closes::the_earliest_deadline_counts(&cx).await
 }
 
 /// Events that wait for another attempt when the shutdown begins, with time for it and without.
@@ -181,12 +183,15 @@ pub async fn refuses_after_shutdown(cx: Cx) -> Outcome {
         for priority in Priority::ALL {
             answers.push(processor.ingest(event("new", "one", priority)).await);
         }
-        (early, answers, closing.await)
+        let ids = [EventId::new("dead")];
+        let redriven = [processor.redrive(&ids).await, processor.redrive(&[]).await];
+        (early, answers, redriven, closing.await)
     });
-    let (waited, (early, answers, _)) = cx.call(SHUTDOWN, both).await?.value;
+    let (waited, (early, answers, redriven, _)) = cx.call(SHUTDOWN, both).await?.value;
     ensure!(waited == Err(Rejected::Closed), "a critical event waits for room, and the processor is shut down: {waited:?}"; expected = "Closed", help = HELP);
     ensure!(!early, "a shutdown with a deadline of 1 s returns at once, while an event is on its way"; expected = "it waits");
     ensure!(answers.iter().all(|it| *it == Err(Rejected::Closed)), "events come while the processor shuts down: {answers:?}"; expected = "Closed", help = HELP);
+    ensure!(redriven.iter().all(|it| *it == Err(Rejected::Closed)), "a dead letter is to be sent again while the processor shuts down, and then none: {redriven:?}"; expected = "Closed, both times", help = HELP);
     for again in 0..2 {
         let call = cx.call(SHUTDOWN, processor.shutdown(ms(5000))).await?;
         let left: Vec<_> = call.value.left.iter().map(ToString::to_string).collect();
@@ -194,10 +199,7 @@ pub async fn refuses_after_shutdown(cx: Cx) -> Outcome {
     }
     let late = cx.call(INGEST, processor.ingest(event("late", "one", Priority::Low))).await?.value;
     ensure!(late == Err(Rejected::Closed), "an event comes after the shutdown: {late:?}"; expected = "Closed", help = HELP);
-    let redriven = cx
-        .call(REDRIVE, processor.redrive(&[level5::event_processor::EventId::new("dead")]))
-        .await?
-        .value;
+    let redriven = cx.call(REDRIVE, processor.redrive(&[EventId::new("dead")])).await?.value;
     ensure!(redriven == Err(Rejected::Closed), "a dead letter is to be sent again after the shutdown: {redriven:?}"; expected = "Closed");
     cx.settle().await;
     let alive = cx.alive_tasks().saturating_sub(before);

@@ -8,14 +8,15 @@ use level5::event_processor::breaker::{BreakerConfig, BreakerConfigError, Trip};
 use level5::event_processor::retry::Backoff;
 use level5::event_processor::{
     Ack, Batch, Config, ConfigError, DecodeError, Encoding, Event, EventId, Processor, Rejected,
-    Service, StartError,
+    SendError, Service, StartError,
 };
 use level5::priority_queue::Priority;
 use tokio::time::{Duration, sleep};
 
 use super::fakes::{Answer, Book, Services};
 use super::{
-    REDRIVE, START, accept, accept_all, dead, event, figures, ids, keyed, nz, one_by_one, start,
+    INGEST, REDRIVE, START, accept, accept_all, dead, event, figures, ids, keyed, nz, one_by_one,
+    start,
 };
 
 pub async fn figures_add_up(cx: Cx) -> Outcome {
@@ -44,6 +45,7 @@ pub async fn figures_add_up(cx: Cx) -> Outcome {
     let now = figures(&processor);
     // At 100 ms it failed, at 1100 ms it was sent again.
     ensure!(now.latency.mean == ms(210) && (1200..=1250).contains(&now.latency.p99.as_millis()), "9 events took 100 ms, and one 1200 ms with a failed attempt: the latency is {:?}", now.latency; expected = "mean 210 ms, p99 1200 ms, at most 4 % more", help = HELP);
+    counts_failed_sends(&cx).await?;
     // Many: of 1000, ten are slow.
     let (services, book) = (Services::new(&cx, 20), Book::new(&cx));
     services.next("slow", (0..15).map(|_| (900, Answer::All)));
@@ -57,6 +59,36 @@ pub async fn figures_add_up(cx: Cx) -> Outcome {
         sleep(ms(1000)).await;
         let seen = figures(&processor).latency.p99.as_millis();
         ensure!(seen >= p99 && seen <= p99 + p99 / 25 + 1, "{} of {} events took 900 ms and the others 20 ms: the p99 is {seen} ms", if slow == 5 { 5 } else { 15 }, if slow == 5 { 600 } else { 1200 }; expected = format!("{p99} ms, at most 4 % more"), help = HELP);
+    }
+    Ok(())
+}
+
+/// Sends without acknowledgements, and some that acknowledge nothing good.
+async fn counts_failed_sends(cx: &Cx) -> Outcome {
+    let rejected = || Ack::Reject("no".to_owned());
+    let status = |code| {
+        let status = http::StatusCode::from_u16(code).unwrap_or_default();
+        Answer::Error(SendError::Status(status, "no".to_owned()))
+    };
+    for (answer, failed) in [
+        (Answer::Hang, 1),
+        (Answer::Panic, 1),
+        (status(400), 1),
+        (status(503), 1),
+        (Answer::Acks(vec![rejected(), Ack::Retry("busy".to_owned())]), 0),
+        (Answer::Acks(Vec::new()), 0),
+        (Answer::All, 0),
+    ] {
+        let (services, book) = (Services::new(cx, 10), Book::new(cx));
+        services.next("one", [(10, answer.clone())]);
+        let retry = Backoff::new(ms(5000), 1.0, ms(5000), NonZeroU32::MIN.saturating_add(1));
+        let config = Config { batch_size: nz(2), send_timeout: ms(500), ..one_by_one() };
+        let config = Config { flush: ms(100), retry: retry.unwrap_or_default(), ..config };
+        let processor = start(cx, config, &services, &book).await?;
+        accept_all(cx, &processor, ids("e", 2), "one", Priority::Low).await?;
+        sleep(ms(1000)).await;
+        let now = figures(&processor);
+        ensure_eq!((now.sends, now.failed_sends), (1, failed), "a service answers a batch of two with {answer:?}: the sends that have ended, and those of them that failed"; help = "a send has failed when it ends without acknowledgements: by an error, a panic or its time limit");
     }
     Ok(())
 }
@@ -248,7 +280,46 @@ async fn redrives_all_or_none(cx: &Cx) -> Outcome {
     let count = cx.call(REDRIVE, processor.redrive(&all)).await?.value;
     sleep(ms(1000)).await;
     ensure!(count == Ok(2) && figures(&processor).delivered == 4, "a call of redrive was dropped, and another one returns {count:?}; {} of 4 events are delivered", figures(&processor).delivered; expected = "Ok(2), and all");
-    the_journal_knows_what_was_dropped(cx, dropped_at).await
+    the_journal_knows_what_was_dropped(cx, dropped_at).await?;
+    goes_again_at_once(cx).await
+}
+
+/// A caller whose letters the journal refuses tries again without a pause; and the ids of those that went are known.
+async fn goes_again_at_once(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    for takes in [0, draw.between(1..=90)] {
+        let count = 1 + draw.index(4);
+        let (services, book) = (Services::new(cx, 0), Book::new(cx));
+        let rejected = || Answer::Acks(vec![Ack::Reject("no".to_owned())]);
+        services.next("one", (0..count).map(|_| (0, rejected())));
+        let places = (nz(count), 2 * count + draw.index(5));
+        let config = Config { threshold: places.0, critical_reserve: 0, ..one_by_one() };
+        let config = Config { remembered_ids: places.1, ..config };
+        let processor = start(cx, config, &services, &book).await?;
+        accept_all(cx, &processor, ids("e", count), "one", Priority::Low).await?;
+        sleep(ms(100)).await;
+        book.takes(takes, 1000);
+        book.fails(1, 0);
+        let all: Vec<_> = ids("e", count).into_iter().map(EventId::new).collect();
+        let both = async { [processor.redrive(&all).await, processor.redrive(&all).await] };
+        let answers = cx.call(REDRIVE, both).await?.value;
+        let right = matches!(answers, [Err(Rejected::Journal(_)), Ok(again)] if again == count);
+        ensure!(right, "the journal takes {takes} ms and fails once, and a caller tries again at once to have {count} letters sent again: {answers:?}";
+            expected = format!("Rejected::Journal, then Ok({count}): all are dead letters as before"), help = "an error of `append` says that nothing was kept: the letters are back before `redrive` returns");
+        sleep(ms(5000)).await;
+        book.takes(0, 0);
+        ensure!(figures(&processor).delivered == count as u64, "{count} letters were sent again, and {} are delivered", figures(&processor).delivered; expected = "all");
+        let last = format!("e{}", count - 1);
+        let call = processor.ingest(event(&last, "one", Priority::Low));
+        let answer = cx.call(INGEST, call).await?.value;
+        ensure!(answer == Err(Rejected::Duplicate), "a dead letter was sent again and is delivered, as the last event so far, and its event comes again: {answer:?}"; expected = "Duplicate");
+        for number in 0..places.1 {
+            accept(cx, &processor, event(&format!("n{number}"), "one", Priority::Low)).await?;
+            sleep(ms(5)).await;
+        }
+        accept(cx, &processor, event(&last, "one", Priority::Low)).await?;
+    }
+    Ok(())
 }
 
 /// A call of `redrive` that is dropped when the journal has the letters as pending already.

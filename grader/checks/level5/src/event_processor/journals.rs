@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::future::join;
 use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
+use level5::event_processor::retry::Backoff;
 use level5::event_processor::{
     Ack, Config, DeadLetter, End, EventId, Journal, JournalError, MemoryJournal, Rejected, Service,
 };
@@ -102,6 +103,38 @@ pub async fn journal_first(cx: Cx) -> Outcome {
     accept(&cx, &processor, event("x", "mail", Priority::Low)).await?;
     sleep(ms(100)).await;
     ensure!(services.times("x") == 1, "an event that the journal had refused came again, and was sent {} times", services.times("x"); expected = "once");
+    comes_again_at_once(&cx).await
+}
+
+/// A caller whose event the journal refuses tries again without a pause, in a processor with one place.
+async fn comes_again_at_once(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    for priority in Priority::ALL {
+        for takes in [0, draw.between(1..=90)] {
+            let failures = 1 + draw.index(4);
+            let (services, book) = (Services::new(cx, 10), Book::new(cx));
+            let config = Config { threshold: super::nz(1), critical_reserve: 0, ..one_by_one() };
+            let processor = start(cx, config, &services, &book).await?;
+            // Whatever the journal records of it takes a while, too.
+            book.takes(takes, 1000);
+            book.fails(failures, 0);
+            let tries = async {
+                let mut answers = Vec::new();
+                for _ in 0..=failures {
+                    answers.push(processor.ingest(event("x", "mail", priority)).await);
+                }
+                answers
+            };
+            let answers = cx.call(INGEST, tries).await?.value;
+            let (last, refused) =
+                answers.split_last().map_or((None, &[][..]), |(last, rest)| (Some(last), rest));
+            let right = refused.iter().all(|it| matches!(it, Err(Rejected::Journal(_))));
+            ensure!(right && last == Some(&Ok(())), "the journal takes {takes} ms and fails {failures} times, and a caller tries again at once with the same {priority:?} event each time, in a processor with one place: the calls of ingest return {answers:?}";
+                expected = format!("{failures} times Rejected::Journal, then Ok: an event that the journal refused is as if it had not come"), help = "an error of `append` says that nothing was kept: id and place are free before `ingest` returns, and there is nothing to withdraw");
+            sleep(ms(3000)).await;
+            ensure!(services.times("x") == 1, "the journal refused an event {failures} times and then took it, and it was sent {} times", services.times("x"); expected = "once");
+        }
+    }
     Ok(())
 }
 
@@ -145,6 +178,39 @@ pub async fn goes_on_after_a_stop(cx: Cx) -> Outcome {
     ensure!(services.count() == before, "a processor that was dropped sends on"; expected = "it is stopped");
     let figures = figures(&processor);
     ensure!((figures.accepted, figures.delivered, figures.dead, figures.pending()) == (7, 6, 1, 0), "after a stop with 6 pending events and a dead letter: {figures:?}"; expected = "accepted 7, delivered 6, dead 1, none pending");
+    has_all_its_attempts_again(&cx).await
+}
+
+/// Attempts are not in the journal; what a dead letter says is.
+async fn has_all_its_attempts_again(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let attempts = u32::try_from(draw.between(2..=5)).unwrap_or(2);
+    let made = draw.between(1..=u64::from(attempts) - 1);
+    let services =
+        Services::scripted(cx, |_, _| (0, Answer::Acks(vec![Ack::Retry("busy".to_owned())])));
+    let book = Book::new(cx);
+    services.next("mail", [(0, Answer::Acks(vec![Ack::Reject("no user".to_owned())]))]);
+    let count = std::num::NonZeroU32::new(attempts).unwrap_or(std::num::NonZeroU32::MIN);
+    let retry = Backoff::new(ms(1000), 1.0, ms(1000), count).unwrap_or_default();
+    let settings = || Config { retry, ..one_by_one() };
+    let processor = start(cx, settings(), &services, &book).await?;
+    accept(cx, &processor, event("dead", "mail", Priority::High)).await?;
+    accept(cx, &processor, event("again", "mail", Priority::High)).await?;
+    sleep(ms(made * 1000 - 500)).await;
+    let letters = processor.dead_letters();
+    ensure_eq!(
+        services.times("again"),
+        usize::try_from(made).unwrap_or(1),
+        "the attempts of an event before a stop, one each second"
+    );
+    cx.call_fn("drop", move || drop(processor)).await?;
+    let processor = start(cx, settings(), &services, &book).await?;
+    ensure_eq!(processor.dead_letters(), letters, "the dead letters of the next processor"; help = "`Loaded::dead` has whole letters: event, service, attempts and reason");
+    sleep(ms(60_000)).await;
+    let times = services.times("again") - usize::try_from(made).unwrap_or(1);
+    let letter = processor.dead_letters().into_iter().find(|it| it.event.id.as_str() == "again");
+    let seen = (times, letter.map(|it| it.attempts));
+    ensure_eq!(seen, (usize::try_from(attempts).unwrap_or(2), Some(attempts)), "an event has {attempts} attempts, of which {made} have failed when its processor stops: how often the next one sends it, and the attempts of its dead letter"; help = "`start` makes what is pending pending, with all its attempts");
     Ok(())
 }
 

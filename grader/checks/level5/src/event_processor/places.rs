@@ -8,8 +8,8 @@ use tokio::time::sleep;
 
 use super::fakes::{Answer, Book, Services};
 use super::{
-    INGEST, accept, accept_all, dead, event, figures, ids, is_backpressure, keyed, nz, one_by_one,
-    start,
+    INGEST, SHUTDOWN, accept, accept_all, dead, event, figures, ids, is_backpressure, keyed, nz,
+    one_by_one, start,
 };
 
 pub async fn accepts_exactly_the_threshold(cx: Cx) -> Outcome {
@@ -64,6 +64,27 @@ pub async fn accepts_exactly_the_threshold(cx: Cx) -> Outcome {
     accept(&cx, &processor, event("y", "one", Priority::Low)).await?;
     let full = cx.call(INGEST, processor.ingest(event("z", "one", Priority::Low))).await?.value;
     ensure!(is_backpressure(&full), "one event has ended, and two more come: the second is answered {full:?}"; expected = "Backpressure");
+    keeps_the_place_until_the_record(&cx).await
+}
+
+/// An event has ended when the journal knows it: until then it has its place.
+async fn keeps_the_place_until_the_record(cx: &Cx) -> Outcome {
+    let takes = cx.draw().between(50..=900);
+    for answer in [Answer::All, Answer::Acks(vec![Ack::Reject("no".to_owned())])] {
+        let (services, book) = (Services::new(cx, 0), Book::new(cx));
+        services.next("one", [(10, answer.clone())]);
+        book.takes(0, takes);
+        let config = Config { threshold: nz(1), critical_reserve: 0, ..one_by_one() };
+        let processor = start(cx, config, &services, &book).await?;
+        accept(cx, &processor, event("e", "one", Priority::Low)).await?;
+        sleep(ms(10 + takes - 5)).await;
+        let call = processor.ingest(event("more", "one", Priority::High));
+        let early = cx.call(INGEST, call).await?.value;
+        ensure!(is_backpressure(&early), "there is one place; a service answers {answer:?} after 10 ms, and the journal, which takes {takes} ms, records it at {} ms; another event comes 5 ms before that: {early:?}", 10 + takes;
+            expected = "Backpressure: the event is pending until its end is recorded", help = "the place becomes free in the step in which the event leaves the backlog");
+        sleep(ms(10)).await;
+        accept(cx, &processor, event("more", "one", Priority::High)).await?;
+    }
     Ok(())
 }
 
@@ -231,6 +252,14 @@ pub async fn validates_first(cx: Cx) -> Outcome {
         }
     }
     ensure_eq!(book.appended().len(), 3, "events that the journal got"; help = HELP);
+    cx.call(SHUTDOWN, processor.shutdown(ms(0))).await?;
+    for (bad, why) in [
+        (no_id(Priority::Critical), Invalid::EmptyId),
+        (no_kind(Priority::Low), Invalid::EmptyKind),
+    ] {
+        let answer = cx.call(INGEST, processor.ingest(bad)).await?.value;
+        ensure!(answer == Err(Rejected::Invalid(why)), "an event of which {why} comes after a shutdown: {answer:?}"; expected = format!("Invalid({why:?})"), help = HELP);
+    }
     // Values that a careless check takes for missing ones.
     let (services, book) = (Services::new(&cx, 0), Book::new(&cx));
     let processor = start(&cx, one_by_one(), &services, &book).await?;
@@ -309,7 +338,7 @@ pub async fn an_id_is_accepted_once(cx: Cx) -> Outcome {
     let right =
         matches!(answers, (Ok(()), Err(Rejected::Duplicate)) | (Err(Rejected::Duplicate), Ok(())));
     ensure!(right && services.times("twin") == 1, "the processor is full, and two calls with the same critical event wait for room: {answers:?}, and the event was sent {} times", services.times("twin"); expected = "one Ok, one Duplicate, and sent once", help = "look up the id again when there is room: it may have been accepted meanwhile");
-    Ok(())
+    super::known::however_many_end(&cx).await
 }
 
 pub async fn backpressure_shows_the_crossings(cx: Cx) -> Outcome {
@@ -355,5 +384,5 @@ pub async fn backpressure_shows_the_crossings(cx: Cx) -> Outcome {
             ensure!(!watch.has_changed().unwrap_or(true), "everything was delivered, and the backpressure has changed once more"; expected = "one change for each crossing", help = HELP);
         }
     }
-    Ok(())
+    super::known::shows_what_the_journal_had(&cx).await
 }

@@ -1,6 +1,6 @@
 //! The queue alone.
 
-use grader_kit::{Cx, Outcome, ensure, ensure_eq, ms};
+use grader_kit::{Cx, Draw, Outcome, ensure, ensure_eq, ms};
 use level5::priority_queue::{Priority, PriorityQueue};
 use tokio::time::{Duration, Instant};
 
@@ -58,6 +58,7 @@ pub async fn queue_keeps_order(cx: Cx) -> Outcome {
 pub async fn queue_shares_turns(cx: Cx) -> Outcome {
     const HELP: &str = "give each priority as many of 15 turns as its weight; one that has no items leaves its turns to the others";
     let now = Instant::now();
+    let mut draw = cx.draw();
     cx.call_fn(POP, || {
         let mut queue = filled(&Priority::ALL, 300, now);
         let turns: Vec<_> = (0..300).filter_map(|_| queue.pop(now)).collect();
@@ -108,14 +109,54 @@ pub async fn queue_shares_turns(cx: Cx) -> Outcome {
                     help = "the turns of a priority belong to its round, not to its items: an item that comes to an empty lane brings no new ones along");
             }
         }
-        Ok(())
+        (0..24).try_for_each(|_| owes_nothing(&mut draw, now))
     })
     .await?
+}
+
+/// Times in which only some priorities had items, and then items of all of them.
+fn owes_nothing(draw: &mut Draw, begin: Instant) -> Outcome {
+    let (mut queue, mut now) = (PriorityQueue::new(*draw.pick(&[AGE, Duration::MAX])), begin);
+    let mut past = Vec::new();
+    for _ in 0..=draw.index(3) {
+        let mut some: Vec<_> = Priority::ALL.into_iter().filter(|_| draw.chance(50)).collect();
+        if some.is_empty() {
+            some.push(*draw.pick(&Priority::ALL));
+        }
+        let turns = usize::try_from(draw.between(1..=400)).unwrap_or(1);
+        for number in 0..turns {
+            some.iter().for_each(|&it| queue.push((it, number), it, now));
+        }
+        // Some of them leave because of their age, which has to take no turns from the others later.
+        let aged = draw.chance(30);
+        now += if aged { AGE } else { ms(0) };
+        for _ in 0..turns {
+            let _ = queue.pop(now);
+        }
+        if aged || draw.chance(50) {
+            while queue.pop(now).is_some() {}
+        }
+        past.push(format!(
+            "{turns} turns of {some:?}{}",
+            if aged { ", all of them old" } else { "" }
+        ));
+    }
+    for number in 0..60 {
+        Priority::ALL.iter().for_each(|&it| queue.push((it, number), it, now));
+    }
+    let turns: Vec<_> = (0..60).filter_map(|_| queue.pop(now)).collect();
+    for (priority, count) in Priority::ALL.iter().zip(counts(&turns)) {
+        let (share, most) = [(4_usize, 3), (8, 4), (16, 6), (32, 8)][*priority as usize];
+        ensure!(count.abs_diff(share) <= most, "a queue has had {}; then items of all priorities come, and of the next 60 turns {priority:?} has {count}", past.join(", then ");
+            expected = format!("about {share}"), help = "what a priority had before decides nothing: turns that it did not take, while it had no items, are not owed to it, and a credit is never more than its weight");
+    }
+    Ok(())
 }
 
 pub async fn queue_lifts_what_waited(cx: Cx) -> Outcome {
     const HELP: &str = "before the weights decide, look at the first item of each priority but critical: the one that has waited longest goes, from `max_wait` on";
     let begin = Instant::now();
+    let mut draw = cx.draw();
     cx.call_fn(POP, || {
         for age in [AGE, ms(3), ms(600), Duration::from_secs(90_000)] {
             // A low item against a stream of high ones: twice as many as there are turns.
@@ -156,6 +197,24 @@ pub async fn queue_lifts_what_waited(cx: Cx) -> Outcome {
         let late = begin + AGE + ms(3);
         let seen: Vec<_> = std::iter::from_fn(|| queue.pop(late)).map(|(_, number)| number).collect();
         ensure_eq!(seen, [0, 1, 2, 3], "four items that have all waited for more than 30 s"; help = HELP);
+        // The smallest wait: age decides alone. The largest: it never decides.
+        let mut queue: Queue = PriorityQueue::new(ms(0));
+        let mut order: Vec<_> = (0..60).map(|number| (Priority::ALL[number % 3], number)).collect();
+        draw.shuffle(&mut order);
+        for (place, item) in order.iter().enumerate() {
+            queue.push(*item, item.0, begin + ms(place as u64));
+        }
+        let seen: Vec<_> = std::iter::from_fn(|| queue.pop(begin + ms(60))).collect();
+        ensure!(seen == order, "60 items that are not critical, and a `max_wait` of zero: they leave in another order than they came"; expected = "by age, whatever their priorities are", help = HELP);
+        let mut queue: Queue = PriorityQueue::new(Duration::MAX);
+        for number in 0..100 {
+            queue.push((Priority::Low, number), Priority::Low, begin);
+            queue.push((Priority::High, number), Priority::High, begin + ms(1));
+        }
+        let late = begin + Duration::from_secs(400 * 86_400);
+        let turns: Vec<_> = (0..50).filter_map(|_| queue.pop(late)).collect();
+        let low = counts(&turns)[Priority::Low as usize];
+        ensure!((2..=18).contains(&low), "low items have waited for 400 days with a `max_wait` of `Duration::MAX`, and of 50 turns they have {low}, the high ones the others"; expected = "10: the weights decide", help = HELP);
         Ok(())
     })
     .await?

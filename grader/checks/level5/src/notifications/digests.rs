@@ -3,9 +3,9 @@
 use grader_kit::{Cx, Outcome, ensure_eq, ms};
 use jiff::civil::Weekday;
 use jiff::{Timestamp, ToSpan as _};
-use level5::notifications::{ChannelKind, Frequency, Preferences};
+use level5::notifications::{ChannelKind, Frequency, Pending, Preferences, Refused};
 
-use super::{at, high, low, mail, medium, zone};
+use super::{at, high, low, mail, medium, quiet_mail, urgent, zone};
 use crate::mailroom::{
     Answer, Book, DAY, HOUR, MINUTE, SECOND, Way, config, lines, play, prefer, send, started,
     with_mail,
@@ -236,5 +236,60 @@ pub async fn a_restart_keeps_its_digests(cx: Cx) -> Outcome {
             "`Pending::due` is when it is due; what is overdue goes at once",
         )?;
     }
+    a_resumed_one_is_like_any_other(&cx).await
+}
+
+/// What is resumed is known by its id, is held in quiet hours, moves with other preferences, and is handed back.
+async fn a_resumed_one_is_like_any_other(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let (due, set) = (draw.between(2..=5) * HOUR, draw.between(1..=100) * SECOND);
+    let book = Book::opened(cx, "2026-06-10T01:00:00Z");
+    let notifier = with_mail(cx, &book).await?;
+    let began: Timestamp = "2026-06-10T01:00:00Z".parse().expect("a date of this file");
+    let pending = |notification, after: u64| Pending { notification, due: began + ms(after) };
+    let script = async {
+        prefer(&notifier, "eve", quiet_mail("UTC", Frequency::Immediate))?;
+        // Due in an hour, whatever its priority is; held until 07:00; planned again; and left at the end.
+        for one in [
+            pending(urgent("u", "ann"), HOUR),
+            pending(high("q", "eve"), 0),
+            pending(low("p", "cat"), DAY),
+            pending(low("d", "dan"), 3 * DAY + due),
+        ] {
+            let id = one.notification.id.clone();
+            let found = notifier.resume(one.clone()).await.err();
+            ensure_eq!(found, None, "`{id}` is resumed");
+            let again = [
+                notifier.resume(one.clone()).await.err(),
+                notifier.notify(one.notification).await.err(),
+            ];
+            ensure_eq!(again, [Some(Refused::Duplicate), Some(Refused::Duplicate)], "`{id}` was resumed, and is resumed and accepted once more"; help = "`resume` accepts as `notify` does, but for the moment at which it is due");
+        }
+        book.until(set).await;
+        prefer(&notifier, "cat", mail(Frequency::Daily { at: at(8, 0) }))?;
+        book.until(3 * DAY).await;
+        let report = notifier.shutdown(ms(1000)).await;
+        Ok(report
+            .pending
+            .into_iter()
+            .map(|it| (it.notification.id.to_string(), it.due))
+            .collect::<Vec<_>>())
+    };
+    let left = play(cx, 3 * DAY, script).await?;
+    book.was_dated(
+        &lines([
+            "2026-06-10T02:00:00Z Email to ann: u",
+            "2026-06-10T07:00:00Z Email to eve: q",
+            "2026-06-10T08:00:00Z Email to cat: p",
+        ]),
+        "resumed: one that is due in an hour, one that is due in quiet hours, and one for tomorrow, before its user prefers 08:00",
+        "what is resumed waits as what was accepted: quiet hours hold it, and other preferences plan it again",
+    )?;
+    let expected = vec![("d".to_owned(), began + ms(3 * DAY + due))];
+    ensure_eq!(
+        left,
+        expected,
+        "one that is due later than the shutdown: what is handed back again"
+    );
     Ok(())
 }

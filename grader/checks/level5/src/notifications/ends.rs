@@ -3,23 +3,14 @@
 use grader_kit::{Cx, Fail, Outcome, ensure, ensure_eq, ms};
 use jiff::Timestamp;
 use level5::notifications::{ChannelKind, Fate, Frequency, Notification, Receipt, Refused};
-use level5::wall_clock::WallClock as _;
 use tokio::time::timeout;
 
+use super::expiry::{expiring, on_every_way, sent, the_rest_of_a_group_goes};
 use super::{at, high, low, mail, medium, quiet_mail, urgent};
 use crate::mailroom::{
     Answer, Book, DAY, End, HOUR, MINUTE, Way, config, fate, lines, play, prefer, send, started,
     with_mail,
 };
-
-/// It expires so many milliseconds after now.
-fn expiring(book: &Book, notification: Notification, after: u64) -> Notification {
-    Notification { expires_at: Some(book.wall.now() + ms(after)), ..notification }
-}
-
-fn sent() -> Option<Fate> {
-    Some(Fate::Sent { via: vec![ChannelKind::Email] })
-}
 
 pub async fn an_expired_one_is_not_sent(cx: Cx) -> Outcome {
     const HELP: &str =
@@ -99,7 +90,7 @@ pub async fn an_expired_one_is_not_sent(cx: Cx) -> Outcome {
     let when = "attempts of 20 ms at 0 and 1020 ms, expiring at 1020 and 1000 ms; and two that have expired before";
     book.was(&lines(["0 ms Email to bad1: a", "0 ms Email to bad2: b"]), when, HELP)?;
     ensure!(found.iter().all(|fate| *fate == Some(Fate::Expired)), "{when}: the fates are {found:?}"; expected = "`Expired`, each of them");
-    Ok(())
+    the_rest_of_a_group_goes(&cx).await
 }
 
 async fn fates(receipts: Vec<Receipt>) -> Result<Vec<Option<Fate>>, Fail> {
@@ -136,7 +127,8 @@ pub async fn expires_at_its_moment(cx: Cx) -> Outcome {
         };
         play(&cx, DAY, script).await?;
     }
-    expires_behind_another(&cx).await
+    expires_behind_another(&cx).await?;
+    on_every_way(&cx).await
 }
 
 /// What waits behind a delivery of its user that is on its way, or that waits for its next attempt.
@@ -304,6 +296,43 @@ pub async fn shutdown_returns_the_rest(cx: Cx) -> Outcome {
             };
             ensure!(good, "{when}: the fate of `{id}` is {fate:?}"; expected = "sent if it has ended, else `Pending` with the moment of the report");
         }
+    }
+    a_dropped_call_stops_nothing(&cx).await
+}
+
+/// A shutdown that is dropped leaves the notifier closed, and has no deadline any more; another one hands back.
+async fn a_dropped_call_stops_nothing(cx: &Cx) -> Outcome {
+    const HELP: &str = "a call of `shutdown` that is dropped, as in a `select!` that another branch wins, takes its deadline along: what is on its way goes on, and another call hands back the rest";
+    let mut draw = cx.draw();
+    for deadline in [60_000, draw.between(201..=1000)] {
+        let book = Book::opened(cx, "2026-06-10T01:00:00Z");
+        let way = Way::new(ChannelKind::Email, &book).always(Answer::Delivers(2000));
+        let notifier = started(cx, &book, config(), [way]).await?;
+        let dropped_after = draw.between(1..=200);
+        let script = async {
+            let one = send(&notifier, high("a", "ann")).await?;
+            let two = send(&notifier, low("w", "cat")).await?;
+            book.until(500).await;
+            let gone = timeout(ms(dropped_after), notifier.shutdown(ms(deadline))).await.is_err();
+            let late = notifier.notify(urgent("late", "fay")).await.err();
+            book.until(3000).await;
+            let report = notifier.shutdown(ms(1000)).await;
+            let ids: Vec<_> =
+                report.pending.iter().map(|it| it.notification.id.to_string()).collect();
+            Ok((gone, late, ids, fates(vec![one, two]).await?))
+        };
+        let (gone, late, ids, found) = play(cx, MINUTE, script).await?;
+        let when = format!(
+            "a shutdown with {deadline} ms begins at 500 ms, beside a call of 2 s, and is dropped {dropped_after} ms later"
+        );
+        ensure!(gone, "{when}: it returns before that"; expected = "it waits for the call");
+        ensure_eq!(late, Some(Refused::Closed), "{when}: a notification afterwards"; help = HELP);
+        let end = book.seen().first().and_then(|call| call.end);
+        ensure_eq!(end, Some((2000, End::Delivered)), "{when}: the call"; help = HELP);
+        book.was(&lines(["0 ms Email to ann: a"]), &when, "from its first poll on nothing begins")?;
+        ensure_eq!(ids, ["w"], "{when}: what another one at 3000 ms hands back"; help = HELP);
+        let good = found[0] == sent() && matches!(found[1], Some(Fate::Pending { .. }));
+        ensure!(good, "{when}: the fates are {found:?}"; expected = "the call's is `Sent`, the other one `Pending`");
     }
     Ok(())
 }

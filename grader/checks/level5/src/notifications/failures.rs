@@ -132,11 +132,62 @@ pub async fn the_last_failure_is_a_dead_letter(cx: Cx) -> Outcome {
             Ok(fate(one).await)
         };
         let end = play(&cx, MINUTE, script).await?;
+        let longest = lengths.into_iter().max().unwrap_or(0);
+        let mut calls = Vec::new();
+        for (number, waits) in [0, 1000, 3000, 7000].into_iter().enumerate() {
+            let at = waits + number as u64 * longest;
+            // In the order of the lines.
+            calls.extend(["Email", "Push", "Sms"].map(|kind| format!("{at} ms {kind} to ann: a")));
+        }
+        let when = format!("an urgent one, whose channels {kinds:?} fail after {lengths:?} ms");
+        book.was(
+            &calls,
+            &when,
+            "each attempt calls all channels, and the next one follows the end of the last call",
+        )?;
         let last = kinds.map(|kind| (kind, ChannelFailure::Error(refused())));
         let dead = DeadReason::Failed { attempts: 4, last: last.to_vec() };
         ensure_eq!(end, Some(Fate::Dead(dead)), "an urgent one, whose channels {:?} fail after {:?} ms: the fate", kinds, lengths;
             help = "the failures are in the order of the user's list, whichever channel ends first");
     }
+    a_group_dies_together(&cx).await
+}
+
+/// Several that go together, of which each is a dead letter.
+async fn a_group_dies_together(cx: &Cx) -> Outcome {
+    let count = 2 + cx.draw().index(20);
+    let book = Book::opened(cx, "2026-06-10T10:00:00Z");
+    let way = Way::new(ChannelKind::Email, &book).to("bad", Answer::Fails(20));
+    let notifier = started(cx, &book, config(), [way]).await?;
+    let ids: Vec<_> = (0..count).map(|number| format!("a{number}")).collect();
+    let script = async {
+        let mut receipts = Vec::new();
+        for id in &ids {
+            receipts.push(send(&notifier, super::low(id, "bad")).await?);
+        }
+        book.until(MINUTE).await;
+        let letters = notifier.dead_letters().letters();
+        let letters: Vec<_> =
+            letters.iter().map(|letter| (letter.item.id.to_string(), letter.attempts)).collect();
+        // The lane of the user is free.
+        let good = send(&notifier, high("later", "bad")).await?;
+        book.until(2 * MINUTE).await;
+        let mut ends = Vec::new();
+        for receipt in receipts.into_iter().chain([good]) {
+            ends.push(fate(receipt).await);
+        }
+        Ok((letters, ends))
+    };
+    let (letters, ends) = play(cx, 2 * MINUTE, script).await?;
+    let expected: Vec<_> = ids.iter().map(|id| (id.clone(), 4)).collect();
+    ensure_eq!(letters, expected, "{count} notifications go together, and the channel fails in all four attempts: ids and attempts of the dead letters"; help = "each notification of a group has a letter and a fate of its own");
+    let last = vec![(ChannelKind::Email, ChannelFailure::Error(refused()))];
+    let dead = Some(Fate::Dead(DeadReason::Failed { attempts: 4, last }));
+    ensure_eq!(
+        ends,
+        vec![dead; count + 1],
+        "{count} notifications go together, and the channel fails in all four attempts; another one follows a minute later, and fails as often: the fates"
+    );
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use level5::wall_clock::WallClock as _;
 
 use super::{high, low, mail, medium, urgent};
 use crate::mailroom::{
-    Answer, Book, DAY, MINUTE, SECOND, Way, config, fate, lines, play, prefer, send, started,
+    Answer, Book, DAY, HOUR, MINUTE, SECOND, Way, config, fate, lines, play, prefer, send, started,
     with_mail,
 };
 use std::num::NonZeroUsize;
@@ -189,7 +189,7 @@ pub async fn idle_is_free(cx: Cx) -> Outcome {
     ensure_eq!(seen.len(), USERS + 1, "so many deliveries");
     let last = seen.last().map(|call| (call.at, call.ids()));
     ensure_eq!(last, Some((70 * DAY, vec!["last".to_owned()])), "a high one after ten weeks");
-    Ok(())
+    super::expiry::no_user_stays(&cx).await
 }
 
 fn count(count: usize) -> NonZeroUsize {
@@ -271,5 +271,73 @@ pub async fn what_is_kept_is_bounded(cx: Cx) -> Outcome {
         send(&notifier, high("0", "ann")).await?;
         Ok(())
     };
-    play(&cx, MINUTE, script).await
+    play(&cx, MINUTE, script).await?;
+    counts_whatever_has_no_fate(&cx).await
+}
+
+/// A place is taken from the acceptance to the fate, whatever happens between, and then it is free.
+async fn counts_whatever_has_no_fate(cx: &Cx) -> Outcome {
+    // What the one that has the only place does, at how many ms it still has it, and when it has a fate.
+    for (what, taken, free) in [
+        ("is on its way for 3 s", 2990, 3010),
+        ("waits between two attempts", 6900, 7100),
+        ("is urgent, and waits between two attempts", 6900, 7100),
+        ("is held in quiet hours", 7 * HOUR - 10, 7 * HOUR + 50),
+        ("is resumed, due in a day", DAY - 10, DAY + 50),
+        ("waits for a digest, and expires", 4990, 5010),
+        ("has no channel", 0, 10),
+    ] {
+        let book = Book::opened(cx, "2026-06-10T00:00:00Z");
+        let config = Config { max_pending: count(1), ..config() };
+        let way = Way::new(ChannelKind::Email, &book);
+        let way = match what {
+            "is on its way for 3 s" => way.first([Answer::Delivers(3000)]),
+            _ => way.to("bad", Answer::Fails(0)),
+        };
+        let notifier = started(cx, &book, config, [way]).await?;
+        let script = async {
+            prefer(&notifier, "quiet", super::quiet_mail("UTC", Frequency::Immediate))?;
+            prefer(&notifier, "dan", mail(Frequency::DAILY))?;
+            prefer(&notifier, "nowhere", Preferences::new([ChannelKind::Push]))?;
+            let now = book.wall.now();
+            let accepted = match what {
+                "is on its way for 3 s" => notifier.notify(high("a", "slow")).await,
+                "waits between two attempts" => notifier.notify(high("a", "bad")).await,
+                "is held in quiet hours" => notifier.notify(high("a", "quiet")).await,
+                "is resumed, due in a day" => {
+                    let pending = Pending { notification: low("a", "ann"), due: now + ms(DAY) };
+                    notifier.resume(pending).await
+                }
+                "waits for a digest, and expires" => {
+                    let one = Notification { expires_at: Some(now + ms(5000)), ..low("a", "dan") };
+                    notifier.notify(one).await
+                }
+                "has no channel" => notifier.notify(high("a", "nowhere")).await,
+                _ => notifier.notify(urgent("a", "bad")).await,
+            };
+            ensure!(accepted.is_ok(), "the only notification is refused: {accepted:?}"; expected = "it is accepted");
+            let full = || Some(Refused::Full { capacity: 1 });
+            for at in [0, taken / 2, taken].into_iter().filter(|at| *at <= taken && taken > 0) {
+                book.until(at).await;
+                let one = notifier.notify(high("more", "ann")).await.err();
+                let pending = Pending { notification: high("more", "ann"), due: book.wall.now() };
+                let other = notifier.resume(pending).await.err();
+                ensure_eq!(
+                    (one, other),
+                    (full(), full()),
+                    "one notification may wait, and it {what}: another one at {at} ms, accepted and resumed"
+                );
+            }
+            book.until(free).await;
+            let found = notifier.notify(high("more", "ann")).await.err();
+            ensure_eq!(
+                found,
+                None,
+                "one notification may wait, and it {what}; at {free} ms it has its fate: another one"
+            );
+            Ok(())
+        };
+        play(cx, 2 * DAY, script).await?;
+    }
+    Ok(())
 }

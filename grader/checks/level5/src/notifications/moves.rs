@@ -81,6 +81,7 @@ pub async fn other_preferences_move_what_waits(cx: Cx) -> Outcome {
     let daily_in = |name: &str| Preferences { zone: zone(name), ..mail(Frequency::DAILY) };
     let weekly = mail(Frequency::WEEKLY);
     let night = quiet_mail("UTC", Frequency::Immediate);
+    let quiet = night.clone();
     let awake = mail(Frequency::Immediate);
     let later = Frequency::Daily { at: at(18, 0) };
     // Accepted on a Wednesday at 01:00, changed at 02:00: from, to, high, and low.
@@ -124,6 +125,13 @@ pub async fn other_preferences_move_what_waits(cx: Cx) -> Outcome {
             "daily to another zone",
             daily_in("UTC"),
             daily_in(BERLIN),
+            "2026-06-10T07:00:00Z",
+            "2026-06-10T07:00:00Z",
+        ),
+        (
+            "daily to immediate with quiet hours, in these",
+            mail(Frequency::DAILY),
+            quiet,
             "2026-06-10T07:00:00Z",
             "2026-06-10T07:00:00Z",
         ),

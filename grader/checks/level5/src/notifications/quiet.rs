@@ -198,7 +198,63 @@ pub async fn a_window_that_ends_in_quiet_hours_is_held(cx: Cx) -> Outcome {
         &lines(["2026-06-10T19:59:59.5Z Email to ann: a", "2026-06-11T05:00:00Z Email to ann: a"]),
         "an attempt fails half a second before the quiet hours",
         "the next attempt is not in quiet hours either",
-    )
+    )?;
+    what_comes_to_be_due_in_them(&cx).await
+}
+
+/// An attempt that is held is none; what waits for another delivery is due when that has ended; and what is urgent is
+/// tried again in quiet hours.
+async fn what_comes_to_be_due_in_them(cx: &Cx) -> Outcome {
+    let before = cx.draw().between(100..=900);
+    let fails = |count| vec![Answer::Fails(20); count];
+    let begin = 1000 - before;
+    // What the channel does, what is sent when, and the calls, in ms since 21:59:59 in Berlin.
+    let night = 9 * HOUR + SECOND;
+    let high_ones: &[(u64, Notification)] = &[(begin, high("a", "ann"))];
+    let behind = &[(begin, high("a", "ann")), (begin + 50, high("b", "ann"))];
+    let urgent_ones = &[(begin, urgent("u", "ann"))];
+    let cases = [
+        (
+            "an attempt fails before 22:00, and so do all others",
+            fails(9),
+            high_ones,
+            vec![(begin, "a"), (night, "a"), (night + 2020, "a"), (night + 6040, "a")],
+        ),
+        (
+            "a delivery that takes 3 s begins before 22:00, and another notification waits behind it",
+            vec![Answer::Delivers(3000)],
+            behind,
+            vec![(begin, "a"), (night, "b")],
+        ),
+        (
+            "an urgent one fails twice, the first time before 22:00",
+            fails(2),
+            urgent_ones,
+            vec![(begin, "u"), (begin + 1020, "u"), (begin + 3040, "u")],
+        ),
+    ];
+    for (what, answers, sent, calls) in cases {
+        let book = Book::opened(cx, "2026-06-10T19:59:59Z");
+        let way = Way::new(ChannelKind::Email, &book).first(answers);
+        let notifier = started(cx, &book, config(), [way]).await?;
+        let script = async {
+            prefer(&notifier, "ann", quiet_mail(BERLIN, Frequency::Immediate))?;
+            for (at, one) in sent {
+                book.until(*at).await;
+                send(&notifier, one.clone()).await?;
+            }
+            book.until(3 * DAY).await;
+            Ok(notifier.dead_letters().letters().iter().map(|it| it.attempts).collect::<Vec<_>>())
+        };
+        let letters = play(cx, 3 * DAY, script).await?;
+        let expected: Vec<_> =
+            calls.iter().map(|(at, id)| format!("{at} ms Email to ann: {id}")).collect();
+        let when = format!("{what}; quiet from 22:00 to 07:00, accepted {before} ms before them");
+        book.was(&expected, &when, "what is not urgent is held whenever it would begin in quiet hours, and an attempt that is held counts when it is made")?;
+        let attempts = if calls.len() == 4 { vec![4] } else { Vec::new() };
+        grader_kit::ensure_eq!(letters, attempts, "{when}: the attempts of the dead letters");
+    }
+    Ok(())
 }
 
 pub async fn a_digest_in_quiet_hours_moves(cx: Cx) -> Outcome {

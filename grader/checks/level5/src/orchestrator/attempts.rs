@@ -77,6 +77,16 @@ pub async fn honours_retry_after(cx: Cx) -> Outcome {
         let expected = [0, seconds * 1000, seconds * 1000 + 1000];
         ensure_eq!(server.began(&url("a")), expected, "429 with `Retry-After: {seconds}`, then with 1: when the attempts began"; help = "the server's wish stands in for the schedule, also if it is longer than the cap");
     }
+    // As often as the schedule has it, and at once if the server says so.
+    let server = Server::new(0);
+    let orchestrator = made(&cx, &server).await?;
+    register(&cx, &orchestrator, "a", patient("a")).await?;
+    let asked = [draw.between(1..=90), 0, draw.between(1..=90), 7, 7, 7];
+    server.next(&url("a"), asked.map(|seconds| Ends::After(429, seconds)));
+    let answer = run(&cx, &orchestrator, "a").await?;
+    let third = (asked[0] + asked[2]) * 1000;
+    let expected = ([0, asked[0] * 1000, asked[0] * 1000, third].to_vec(), "status 429".to_owned());
+    ensure_eq!((server.began(&url("a")), answer), expected, "429 each time, with `Retry-After` of {asked:?} one after the other: when the attempts began, and the result"; help = "the server says when the next attempt is made, and the schedule how many there are");
     asks_for_a_time(&cx).await
 }
 
@@ -219,13 +229,31 @@ pub async fn the_timeout_is_the_whole_time(cx: Cx) -> Outcome {
 
 pub async fn adapts_the_time_of_an_attempt(cx: Cx) -> Outcome {
     // The answers before, in ms and status; then the time that an attempt has, of a timeout of 10 s.
-    let cases: [(&str, Vec<Ends>, u64); 4] = [
+    let seconds = |secs: u64| Ends::With(secs * 1000, 200);
+    let cases: [(&str, Vec<Ends>, u64); 9] = [
         ("nothing", vec![], 10_000),
         ("one answer after 10 ms", vec![Ends::With(10, 200)], 5000),
         ("answers after 2 s and 4 s", vec![Ends::With(2000, 200), Ends::With(4000, 200)], 7500),
         (
             "one answer after 2 s, one quick failure",
             vec![Ends::With(2000, 200), Ends::With(0, 404)],
+            7500,
+        ),
+        ("one quick failure", vec![Ends::With(0, 404)], 10_000),
+        (
+            "nine answers after 2 s, one quick failure",
+            [vec![seconds(2); 9], vec![Ends::With(0, 404)]].concat(),
+            5000,
+        ),
+        (
+            "eight answers after 2 s, one quick failure",
+            [vec![Ends::With(0, 404)], vec![seconds(2); 8]].concat(),
+            7500,
+        ),
+        ("one answer after 6 s", vec![seconds(6)], 10_000),
+        (
+            "five answers after 5 s, five after 1 s",
+            [vec![seconds(5); 5], vec![seconds(1); 5]].concat(),
             7500,
         ),
     ];
@@ -243,7 +271,20 @@ pub async fn adapts_the_time_of_an_attempt(cx: Cx) -> Outcome {
         let took = seen.get(count).and_then(|it| Some(it.ended?.0 - it.began));
         ensure_eq!(took, Some(expected), "a timeout of 10 s; before it {name}: for how many ms an attempt without an answer ran"; help = "2.5 times the mean latency of successful attempts, 1.5 times more below 90 % success, between the half of `timeout` and all of it");
     }
-    Ok(())
+    // A long timeout: an attempt has 30 s at most.
+    let server = Server::new(0);
+    let orchestrator = made(&cx, &server).await?;
+    let long = cx.draw().between(61_000..=600_000);
+    register(&cx, &orchestrator, "a", Spec { timeout: ms(long), retryable: false, ..patient("a") })
+        .await?;
+    server.next(&url("a"), [seconds(1), Ends::With(86_400_000, 200)]);
+    for _ in 0..2 {
+        cx.call(RUN, orchestrator.run("a")).await?;
+    }
+    cx.settle().await;
+    let took = server.seen().get(1).and_then(|it| Some(it.ended?.0 - it.began));
+    ensure_eq!(took, Some(30_000), "a timeout of {long} ms, and an answer after 1 s before: for how many ms an attempt without an answer ran"; help = "an attempt never has more than 30 s: it holds a slot");
+    super::replaced::has_no_latencies_of_the_old(&cx).await
 }
 
 pub async fn figures_add_up(cx: Cx) -> Outcome {
@@ -266,7 +307,39 @@ pub async fn figures_add_up(cx: Cx) -> Outcome {
     ensure_eq!(shown("a"), Some((21, 20, 105, 190)), "a failure after 5 ms and answers after 10, 20 ... 200 ms: attempts, successes, mean and p95 in ms"; help = "only successful attempts have a latency; p95 is the 19th of 20 in order");
     ensure_eq!(shown("b"), Some((0, 0, 0, 0)), "the figures of a request that was never sent");
     ensure_eq!(shown("c"), None, "the figures of an unknown id");
-    counts_from_the_slot(&cx).await
+    counts_from_the_slot(&cx).await?;
+    counts_the_newest(&cx).await?;
+    super::replaced::begins_with_no_figures(&cx).await
+}
+
+/// More answers than are kept: the oldest ones do not count any more.
+async fn counts_the_newest(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let (slow, quick) = (draw.between(500..=900), draw.between(10..=90));
+    let many = 96 + draw.index(4);
+    let server = Server::new(quick);
+    let orchestrator = made(cx, &server).await?;
+    register(cx, &orchestrator, "a", Spec { retryable: false, ..patient("a") }).await?;
+    // Failures between them are no latencies, and put none out.
+    let before = (0..30).map(|_| Ends::With(slow, 200));
+    let between =
+        (0..many + 20).map(|number| Ends::With(quick, if number < many { 200 } else { 500 }));
+    server.next(&url("a"), before.chain(between));
+    let all = async {
+        for _ in 0..30 + many + 20 {
+            drop(orchestrator.run("a").await);
+        }
+    };
+    cx.call(RUN, all).await?;
+    let seen = orchestrator
+        .metrics("a")
+        .map(|it| (it.attempts, it.ok, it.mean.as_millis(), it.p95.as_millis()));
+    let kept = u64::try_from(100 - many).unwrap_or(0);
+    let mean = (kept * slow + (100 - kept) * quick) / 100;
+    // The 95th of a hundred in order: four slow ones are beyond it.
+    let expected = (30 + many as u64 + 20, 30 + many as u64, u128::from(mean), u128::from(quick));
+    ensure_eq!(seen, Some(expected), "30 answers after {slow} ms, then {many} after {quick} ms and 20 failures: attempts, successes, mean and p95 in ms"; help = "mean and p95 are those of the newest 100 successful attempts");
+    Ok(())
 }
 
 /// Requests that wait in the line before they are sent.

@@ -37,6 +37,41 @@ pub async fn needs_run_first(cx: Cx) -> Outcome {
         ("e", vec![300]),
     ];
     ensure_eq!(observed, expected, "`e` needs `c` and `d`, `c` needs `b`, `b` and `d` need `a`; 100 ms each: when each was sent"; help = HELP);
+    has_its_time_from_its_needs(&cx).await
+}
+
+/// The time of a request begins when all that it needs is there; and a copy of a need is as good as an answer.
+async fn has_its_time_from_its_needs(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let (slow, quick) = (draw.between(2000..=4000), draw.between(10..=900));
+    let server = Server::new(0);
+    let orchestrator = made(cx, &server).await?;
+    register(cx, &orchestrator, "slow", needing("slow", &[])).await?;
+    let hasty = Spec { timeout: ms(1000), cacheable: false, ..needing("hasty", &["slow"]) };
+    register(cx, &orchestrator, "hasty", hasty).await?;
+    server.next(&url("slow"), [Ends::With(slow, 200)]);
+    server.next(&url("hasty"), [Ends::With(quick, 200)]);
+    let call = cx.call(RUN, orchestrator.run("hasty")).await?;
+    let latency = call.value.as_ref().map(|done| done.latency.as_millis()).unwrap_or_default();
+    let observed = (shown(&call.value), latency, call.took.as_millis());
+    let expected =
+        ("answer 2 after 1 attempts".to_owned(), u128::from(quick), u128::from(slow + quick));
+    ensure_eq!(observed, expected, "`hasty`, with a timeout of 1000 ms, takes {quick} ms, and needs `slow`, which takes {slow} ms: the answer, its latency, and when the caller has it"; help = "timeout and latency count from the moment when all that a request needs has succeeded");
+    // The need has a fresh copy, and then an old one that stands in.
+    for (wait, fails, what) in
+        [(1, false, "a fresh copy"), (400_000, true, "an old copy, and fails")]
+    {
+        sleep(ms(wait)).await;
+        let before = server.count();
+        if fails {
+            server.next(&url("slow"), [Ends::With(10, 503)]);
+        }
+        let answer = run(cx, &orchestrator, "hasty").await?;
+        let sent = server.order().split_off(before);
+        let expected: &[&str] = if fails { &["slow", "hasty"] } else { &["hasty"] };
+        ensure_eq!(sent, expected, "`hasty` needs `slow`, of which there is {what}: what is sent"; help = "a need that is answered by a copy has succeeded");
+        ensure!(answer.starts_with("answer "), "`hasty` needs `slow`, of which there is {what}: {answer}"; expected = "an answer", help = "a need that is answered by a copy has succeeded");
+    }
     Ok(())
 }
 
@@ -97,6 +132,32 @@ pub async fn a_failed_need_stops_what_needs_it(cx: Cx) -> Outcome {
     let expected = "`b` has failed: `a` has failed: status 404";
     ensure_eq!(run(&cx, &orchestrator, "c").await?, expected, "`c` needs `b`, which needs `a`, which fails"; help = "`DependencyFailed` with the id that it needs, and its error");
     ensure_eq!(list(server.order()), "a", "what was sent"; help = "a request whose need has failed is not sent");
+    the_first_failure_decides(&cx).await
+}
+
+/// Of several needs one fails: the answer is there at once, and the others are dropped.
+async fn the_first_failure_decides(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let after = draw.between(10..=900);
+    let mut needs = ["hangs", "fails", "quick"];
+    draw.shuffle(&mut needs);
+    let server = Server::new(5);
+    let orchestrator = made(cx, &server).await?;
+    for id in needs {
+        register(cx, &orchestrator, id, needing(id, &[])).await?;
+    }
+    register(cx, &orchestrator, "a", needing("a", &needs)).await?;
+    server.next(&url("hangs"), [Ends::With(50_000, 200)]);
+    server.next(&url("fails"), [Ends::With(after, 500)]);
+    let call = cx.call(RUN, orchestrator.run("a")).await?;
+    let observed = (shown(&call.value), call.took.as_millis());
+    let expected = ("`fails` has failed: status 500".to_owned(), u128::from(after));
+    ensure_eq!(observed, expected, "`a` needs {needs:?}, of which `fails` fails after {after} ms and `hangs` takes 50 s: the result, and when it is there"; help = "the first failure decides");
+    cx.settle().await;
+    ensure_eq!(server.running(), 0, "`a` needs {needs:?}, of which one has failed: calls on their way afterwards"; help = "what no request waits for any more is dropped");
+    // Another caller of the need that was dropped has an answer.
+    let answer = cx.call(RUN, orchestrator.run("quick")).await?.value;
+    ensure!(answer.is_ok(), "a need of a request that has failed is run alone: {}", shown(&answer); expected = "an answer");
     Ok(())
 }
 

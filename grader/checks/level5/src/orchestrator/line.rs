@@ -122,6 +122,46 @@ async fn a_shared_call_has_the_highest(cx: &Cx) -> Outcome {
         order.retain(|id| seen.insert(id.clone()));
         ensure_eq!(list(order), expected, "one slot that is taken; a request of priority {low} waits, then another one of {middle}; then a caller of priority {high} {who}: what is sent in which order"; help = HELP);
     }
+    ranks_between_two_attempts(cx).await
+}
+
+/// Callers that come and leave while a shared call waits for its next attempt, outside of the line.
+async fn ranks_between_two_attempts(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    for stays in [true, false] {
+        let server = Server::new(1000);
+        let orchestrator = with(cx, &server, fixed(1)).await?;
+        for (id, of, priority) in [
+            ("low", "shared", 1),
+            ("holds", "holds", 9),
+            ("middle", "middle", 5),
+            ("high", "shared", 9),
+        ] {
+            register(cx, &orchestrator, id, Spec { priority, ..spec(of) }).await?;
+        }
+        server.next(&url("shared"), [Ends::With(0, 503)]);
+        let (comes, leaves) = (draw.between(300..=1400), draw.between(1450..=1490));
+        let later = async |at: u64, id: &str| {
+            sleep(ms(at)).await;
+            drop(orchestrator.run(id).await);
+        };
+        let callers = async {
+            // The wait of the shared call ends at 1500 ms; the slot is free at 2200 ms.
+            let high =
+                tokio::time::timeout(ms(if stays { 60_000 } else { leaves }), later(comes, "high"));
+            futures::join!(later(0, "low"), later(1200, "holds"), later(1300, "middle"), high)
+        };
+        cx.call(RUN, callers).await?;
+        if server.began(&url("shared")).iter().filter(|at| **at < 1200).count() != 1 {
+            // That the callers share the call, and when it is sent again, is what other criteria ask.
+            return Ok(());
+        }
+        let mut order = server.order();
+        order.truncate(3);
+        let third = if stays { "shared" } else { "middle" };
+        ensure_eq!(order, ["shared", "holds", third], "one slot; a request of priority 1 fails at once and waits for 1500 ms; at {comes} ms a caller of priority 9 joins it{}; from 1200 ms on the slot is busy for a second, and from 1300 ms on a request of priority 5 waits: what is sent first", if stays { String::new() } else { format!(" and leaves at {leaves} ms") };
+            help = "a call has the highest priority of the callers that wait for it, in each of its attempts");
+    }
     Ok(())
 }
 
@@ -149,12 +189,89 @@ pub async fn no_request_starves(cx: Cx) -> Outcome {
     let began = server.began(&url("low"));
     let ok = began.first().is_some_and(|at| (10_001..=11_001).contains(at));
     ensure!(ok, "one slot, always asked for by higher priorities; a request of priority 0 from 1 ms on was sent at {began:?}"; expected = "at the first free slot after 10 s of waiting: at 11000 ms", help = "the oldest goes first when it has waited for `most_wait`");
+    keeps_its_age(&cx).await?;
+    the_oldest_of_several(&cx).await
+}
+
+/// Callers that join and leave change the priority of a request that waits, and not since when it waits.
+async fn keeps_its_age(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    for most_wait in [10_000, 1000 * draw.between(4..=20)] {
+        let server = Server::new(1000);
+        let settings = Settings { most_wait: ms(most_wait), ..fixed(1) };
+        let orchestrator = with(cx, &server, settings).await?;
+        let patient = |id: &str, priority| Spec { priority, timeout: ms(100_000), ..spec(id) };
+        register(cx, &orchestrator, "low", patient("low", 0)).await?;
+        // Other ids of the same request, each more important and less than the others.
+        for (id, priority) in [("joins0", 2), ("joins1", 5), ("joins2", 8)] {
+            register(cx, &orchestrator, id, patient("low", priority)).await?;
+        }
+        let count = most_wait / 500 + 20;
+        for number in 0..count {
+            let id = format!("high{number}");
+            register(cx, &orchestrator, &id, patient(&id, 9)).await?;
+        }
+        let high = (0..count).map(|number| {
+            let orchestrator = &orchestrator;
+            async move {
+                sleep(ms(500 * number)).await;
+                drop(orchestrator.run(&format!("high{number}")).await);
+            }
+        });
+        let mut moments: Vec<_> = (0..6).map(|_| draw.between(10..=most_wait - 100)).collect();
+        moments.sort_unstable();
+        let joins = (0..3_usize).map(|number| {
+            let (orchestrator, comes) = (&orchestrator, moments[number]);
+            let call = async move {
+                sleep(ms(comes)).await;
+                drop(orchestrator.run(&format!("joins{number}")).await);
+            };
+            tokio::time::timeout(ms(moments[5 - number]), call)
+        });
+        let low = async {
+            sleep(ms(1)).await;
+            drop(orchestrator.run("low").await);
+        };
+        let all = async { futures::join!(join_all(high), join_all(joins), low) };
+        cx.call(RUN, all).await?;
+        let began = server.began(&url("low"));
+        let due = 1 + most_wait;
+        let ok = began.first().is_some_and(|at| (due..=due + 1000).contains(at));
+        ensure!(ok, "one slot, always asked for by requests of priority 9; a request of priority 0 waits from 1 ms on, with a `most_wait` of {most_wait} ms, and callers of the priorities 2, 5 and 8 join and leave its call at {moments:?} ms: it was sent at {began:?}"; expected = format!("at the first free slot from {due} ms on"), help = "a new rank is no new arrival: a member of the line keeps the moment since which it waits");
+    }
+    Ok(())
+}
+
+/// Requests of several priorities have all waited for too long.
+async fn the_oldest_of_several(cx: &Cx) -> Outcome {
+    let mut draw = cx.draw();
+    let server = Server::new(100);
+    let orchestrator = with(cx, &server, Settings { most_wait: ms(3000), ..fixed(1) }).await?;
+    let mut ids: Vec<(String, u8)> =
+        (0..12_u8).map(|number| (format!("r{number}"), 20 * number)).collect();
+    draw.shuffle(&mut ids);
+    register(cx, &orchestrator, "holds", spec("holds")).await?;
+    server.next(&url("holds"), [Ends::With(8000, 200)]);
+    for (id, priority) in &ids {
+        register(cx, &orchestrator, id, Spec { priority: *priority, ..spec(id) }).await?;
+    }
+    let waits = ids.iter().enumerate().map(|(number, (id, _))| {
+        let orchestrator = &orchestrator;
+        async move {
+            sleep(ms(10 + number as u64)).await;
+            drop(orchestrator.run(id).await);
+        }
+    });
+    cx.call(RUN, async { futures::join!(orchestrator.run("holds"), join_all(waits)) }).await?;
+    let expected: Vec<_> =
+        ["holds"].into_iter().chain(ids.iter().map(|(id, _)| id.as_str())).collect();
+    ensure_eq!(list(server.order()), list(expected), "one slot that is busy for 8 s, with a `most_wait` of 3 s; twelve requests of different priorities come one after the other within the first 22 ms: what is sent in which order"; help = "of those that have waited for `most_wait` the oldest goes first, whatever their priorities are");
     Ok(())
 }
 
 pub async fn adapts_the_limit(cx: Cx) -> Outcome {
     // How many requests in a minute, how many of them fail, their length, and the limit afterwards.
-    let minutes: [(usize, usize, u64, usize); 7] = [
+    let minutes: [(usize, usize, u64, usize); 13] = [
         (20, 0, 100, 7),
         (19, 0, 100, 7),
         (0, 0, 0, 7),
@@ -162,11 +279,39 @@ pub async fn adapts_the_limit(cx: Cx) -> Outcome {
         (20, 1, 100, 6),
         (20, 0, 5001, 5),
         (25, 1, 100, 6),
+        (12, 12, 100, 6),
+        (12, 12, 100, 6),
+        (20, 4, 100, 6),
+        (20, 0, 2000, 6),
+        (20, 0, 5000, 6),
+        (20, 0, 1999, 7),
     ];
     for reads in [true, false] {
         follows_its_minutes(&cx, &minutes, reads).await?;
     }
+    stays_within_its_bounds(&cx).await?;
     serves_the_line_at_once(&cx).await
+}
+
+/// A limit that is the lowest or the highest one already.
+async fn stays_within_its_bounds(cx: &Cx) -> Outcome {
+    for (limit, status) in [(2, 500), (10, 200)] {
+        let server = Server::new(100);
+        let orchestrator =
+            with(cx, &server, Settings { limit: nz(limit), ..Settings::default() }).await?;
+        for minute in 1..=2_u64 {
+            let ids: Vec<String> = (0..20).map(|number| format!("m{minute}r{number}")).collect();
+            for id in &ids {
+                register(cx, &orchestrator, id, Spec { retryable: false, ..spec(id) }).await?;
+                server.next(&url(id), [Ends::With(100, status)]);
+            }
+            cx.call(RUN, join_all(ids.iter().map(|id| orchestrator.run(id)))).await?;
+            sleep(ms((minute * 60_000 + 1).saturating_sub(server.now()))).await;
+            let seen = *orchestrator.limit().borrow();
+            ensure_eq!(seen, limit, "the limit is {limit}, between 2 and 10, and a minute has 20 answers of status {status} after 100 ms each: the limit"; help = "`lowest` and `highest` are limits that may be reached, and not passed");
+        }
+    }
+    Ok(())
 }
 
 /// With a reader of the limit from the start, and with none but for a moment at the end of each minute.
