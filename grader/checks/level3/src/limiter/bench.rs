@@ -7,7 +7,7 @@ use futures::future::join_all;
 use grader_kit::{Cx, Fail, ms};
 use level3::deadline::Deadline;
 use level3::limiter::{LimitError, Permit, Priority, RateLimiter};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::parts::nzu;
 
@@ -91,6 +91,22 @@ impl Bench {
 
     pub async fn crowd_of(&self, count: usize, who: &'static str) -> Result<(), Fail> {
         let calls = (0..count).map(|_| self.go(who, Priority::Charge, Deadline::never()));
+        let done = self.cx.call(NAME, join_all(calls)).await?.value;
+        match done.into_iter().find_map(Result::err) {
+            None => Ok(()),
+            Some(error) => {
+                Err(Fail::new("a call without a deadline was refused").observed(error.to_string()))
+            }
+        }
+    }
+
+    /// Callers without a deadline that come at these instants, which rise; ends when the last call is made.
+    pub async fn calls_at(&self, times: &[u64]) -> Result<(), Fail> {
+        let now = self.now();
+        let calls = times.iter().map(|at| async move {
+            sleep(ms(at.saturating_sub(now))).await;
+            self.go("a charge", Priority::Charge, Deadline::never()).await
+        });
         let done = self.cx.call(NAME, join_all(calls)).await?.value;
         match done.into_iter().find_map(Result::err) {
             None => Ok(()),
