@@ -223,14 +223,18 @@ pub async fn undoes_before_the_pivot(cx: Cx) -> Outcome {
     };
     let mut records = done("reserve", &["reserve"])?;
     records.push(started("capture"));
-    for (records, expected) in [
-        (records, &["capture?", "reserve"][..]),
-        (done("reserve", &["reserve"])?, &["reserve"]),
-        (vec![started("reserve")], &["reserve?"]),
-        (Vec::new(), &[]),
+    for (records, expected, last) in [
+        (records, &["capture?", "reserve"][..], "capture"),
+        (done("reserve", &["reserve"])?, &["reserve"], "reserve"),
+        (vec![started("reserve")], &["reserve?"], "reserve"),
+        // The kind of the saga: no step had begun.
+        (Vec::new(), &[], "test"),
     ] {
         let bench = bench();
-        let end = resumed(&cx, &bench, records).await?;
+        let (journal, lease, saga_log) = left_behind(&bench, records).await?;
+        let owner = SagaOwner { journal: &journal, lease, observer: &ignore_events };
+        let call = bench.saga.resume(&owner, &saga_log, Deadline::after(ms(10_000)));
+        let end = cx.call("Saga::resume", call).await?.value;
         ensure!(matches!(&end, Ok(SagaOutcome::Compensated { failure, .. }) if failure.kind == FailureKind::Interrupted),
             "a saga whose pivot is not done is not undone";
             expected = "Compensated, since it was interrupted", observed = format!("{end:?}"));
@@ -243,7 +247,48 @@ pub async fn undoes_before_the_pivot(cx: Cx) -> Outcome {
         );
         ensure!(called(&bench.log).len() == expected.len(), "a saga whose pivot is not done goes forward";
             observed = calls(&bench.log));
+        let named = match &end {
+            Ok(SagaOutcome::Compensated { failure, .. }) => failure.step.to_string(),
+            _ => String::new(),
+        };
+        ensure!(named == last, "a saga that was interrupted is undone, and its failure names another step than the last that had begun";
+            expected = if expected.is_empty() { "test, the kind of the saga: no step had begun".to_owned() } else { last.to_owned() },
+            observed = format!("{named}; the records were: {}", records_told(&saga_log.records)),
+            help = "find the last step with a StepStarted; without one, the failure names the saga's kind");
+        says_why_it_went_back(&bench, &journal, &end).await?;
     }
+    Ok(())
+}
+
+/// The records of a saga that another owner has undone determine its outcome, the cause included.
+async fn says_why_it_went_back(
+    bench: &Bench,
+    journal: &MemoryJournal,
+    end: &Result<SagaOutcome<State>, SagaError>,
+) -> Outcome {
+    let Ok(Some(saga_log)) = journal.read(SagaId::new("one")).await else {
+        return Err(Fail::new("the journal knows no such saga"));
+    };
+    let with_message = |end: &Result<SagaOutcome<State>, SagaError>| match end {
+        Ok(SagaOutcome::Compensated { failure, .. }) => {
+            format!("{}: {}", said(end), failure.message)
+        }
+        _ => said(end),
+    };
+    let observed = match bench.saga.outcome_of(&saga_log) {
+        // That the end is written, and read, is a criterion of its own.
+        Ok(None) => return Ok(()),
+        Ok(Some(read)) => with_message(&Ok(read)),
+        Err(error) => said(&Err(error)),
+    };
+    let expected = with_message(end);
+    ensure!(
+        observed == expected,
+        "a saga that was interrupted is undone, and outcome_of reads another outcome from its records";
+        expected = expected,
+        observed = format!("{observed}; the records are: {}", records_told(&saga_log.records)),
+        help = "write Compensating with the failure before the first undo, also when `resume` decides to go back"
+    );
     Ok(())
 }
 
