@@ -207,9 +207,9 @@ pub async fn late_failures_decide_nothing(cx: Cx) -> Outcome {
     }
     let lates = [
         Late::Ends(Err(Trouble::Down)),
-        Late::Ends(Err(Trouble::Declined)),
         Late::Dropped,
         Late::Panics,
+        Late::Ends(Err(Trouble::Declined)),
     ];
     for late in lates {
         late_probes::free_no_place(&cx, late).await?;

@@ -46,7 +46,7 @@ pub async fn goes_again_after_one_window(cx: Cx) -> Outcome {
     let (limit, window) = (draw.between(2..=30) as usize, draw.between(100..=5000));
     let bench = Bench::with(&cx, limit, window)?;
     let times = spread(&mut draw, limit, window);
-    bench.calls_at(&times).await?;
+    bench.calls_at(&times, None).await?;
     bench.crowd(limit).await?;
     let instants = bench.instants();
     let late =
@@ -97,17 +97,18 @@ pub async fn no_window_sees_too_many(cx: Cx) -> Outcome {
                     bucket lets its burst through and refills meanwhile. Remember the instants of the \
                     last 100 calls");
     }
-    // Spread over a window, and again as many when the first of them is a window old; then at any instants.
+    // Spread over a window, and again as many when the first of them is a window old; then at any instants. None of them
+    // waits: how many of those that wait go together is a criterion of its own.
     for round in 0..3 {
         let (limit, window) = (draw.between(2..=30) as usize, draw.between(100..=5000));
         let bench = Bench::with(&cx, limit, window)?;
         let mut times = spread(&mut draw, limit, window);
         match round {
             0 => times.extend(vec![window; limit]),
-            _ => times.extend((0..3 * limit).map(|_| draw.between(1..=3 * window))),
+            _ => times.extend((0..5 * limit).map(|_| draw.between(1..=3 * window))),
         }
         times.sort_unstable();
-        bench.calls_at(&times).await?;
+        bench.calls_at(&times, Some(1)).await?;
         let (most, from) = bench.most_in_a_window();
         ensure!(most <= limit, "callers come spread over the time: {most} calls in the {window} ms from {from} ms on";
             expected = format!("at most {limit} in any {window} ms, wherever they begin"),
@@ -173,7 +174,6 @@ pub async fn a_hopeless_wait_is_refused_at_once(cx: Cx) -> Outcome {
             ensure!(call.value.is_ok(), "refused although the slot comes 1 ms before the deadline");
         }
     }
-    held_slots_are_no_reason(&cx, &mut draw).await?;
     // A slot is free, but it is too late.
     for late in [0, 5] {
         let bench = Bench::new(&cx, 2)?;
@@ -187,56 +187,6 @@ pub async fn a_hopeless_wait_is_refused_at_once(cx: Cx) -> Outcome {
             expected = "refused at once, with a wait of zero: nothing begins when the deadline is over");
     }
     polled_too_late(&cx).await
-}
-
-/// Some slots have calls, at different instants, and the others are held. A caller takes the slot of a permit that is
-/// held for one that may be free at any moment, and gets the calls' slots in their order.
-async fn held_slots_are_no_reason(cx: &Cx, draw: &mut Draw) -> Outcome {
-    for _ in 0..4 {
-        let (calls, held) = (draw.between(2..=6) as usize, draw.between(1..=3) as usize);
-        let (limit, window) = (calls + held, draw.between(100..=5000));
-        let times = spread(draw, calls, window);
-        let ahead = held + draw.below(calls as u64) as usize;
-        let slot = times[ahead - held] + window;
-        for (deadline, waits) in [(slot, false), (slot + 1, true)] {
-            let bench = Bench::with(cx, limit, window)?;
-            let mut permits = Vec::new();
-            for _ in 0..held {
-                permits.push(bench.permit().await?);
-            }
-            bench.calls_at(&times).await?;
-            let mut line: Vec<_> = (0..ahead)
-                .map(|_| Box::pin(bench.limiter.acquire(Charge, Deadline::never())))
-                .collect();
-            for caller in &mut line {
-                if poll_immediate(caller).await.is_some() {
-                    // Whether a permit that is held takes its slot is a criterion of its own.
-                    return Ok(());
-                }
-            }
-            let now = bench.now();
-            let until = Deadline::after(ms(deadline - now));
-            let mut caller = Box::pin(bench.limiter.acquire(Charge, until));
-            let got = match poll_immediate(&mut caller).await {
-                None => "it waits".to_owned(),
-                Some(Ok(_)) => "it gets a permit".to_owned(),
-                Some(Err(error)) => {
-                    format!("it is refused, with a wait of {} ms", wait_of(error).as_millis())
-                }
-            };
-            let expected = match waits {
-                true => "it waits".to_owned(),
-                false => format!("it is refused, with a wait of {} ms", slot - now),
-            };
-            ensure!(got == expected,
-                "limit {limit} in {window} ms, calls at {} ms and {held} permits held; a caller comes at {now} ms, behind {ahead} that wait, and its deadline is at {deadline} ms: {got}",
-                list(&times);
-                expected = format!("{expected}: its slot is free at {slot} ms, if the permits are dropped now"),
-                help = "each caller ahead takes a slot, first those of the held permits and then those of the calls in their order; \
-                        compute when the slot of this caller is free, not when the first one is");
-        }
-    }
-    Ok(())
 }
 
 /// A caller that waits is polled again when its deadline is over: by then a slot has become free.
@@ -346,9 +296,16 @@ async fn each_has_its_own_slot(cx: &Cx, draw: &mut Draw) -> Outcome {
         let times = spread(draw, limit, window);
         let ahead = draw.below(3 * limit as u64) as usize;
         let slot = times[ahead % limit] + window * (1 + (ahead / limit) as u64);
+        // When those that wait are served is a criterion of its own.
+        let bench = Bench::with(cx, limit, window)?;
+        bench.calls_at(&times, None).await?;
+        bench.crowd(ahead + 1).await?;
+        if bench.instants().last() != Some(&slot) {
+            return Ok(());
+        }
         for (deadline, goes) in [(slot, false), (slot + 1, true)] {
             let bench = Bench::with(cx, limit, window)?;
-            bench.calls_at(&times).await?;
+            bench.calls_at(&times, None).await?;
             let now = bench.now();
             let waits = bench.crowd(ahead);
             let until = Deadline::after(ms(deadline - now));

@@ -122,7 +122,7 @@ pub async fn decide_nothing(cx: &Cx, late: Late) -> Outcome {
             );
             ensure!(
                 at_the_end == State::Open, "{when}: one failure more leaves the breaker {at_the_end:?}";
-                expected = "Open: a success of a probe from before does not end the row", help = HELP
+                expected = "Open: a probe from before does not end the row, however it ends", help = HELP
             );
         }
         if after_reopening(cx, figures, None).await? == Some((State::HalfOpen, false)) {

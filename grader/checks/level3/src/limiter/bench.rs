@@ -100,19 +100,21 @@ impl Bench {
         }
     }
 
-    /// Callers without a deadline that come at these instants, which rise; ends when the last call is made.
-    pub async fn calls_at(&self, times: &[u64]) -> Result<(), Fail> {
+    /// Callers that come at these instants, which rise. Their deadlines are `patience` milliseconds later, and those that
+    /// are refused by them make no call. Ends with the last of them.
+    pub async fn calls_at(&self, times: &[u64], patience: Option<u64>) -> Result<(), Fail> {
         let now = self.now();
         let calls = times.iter().map(|at| async move {
             sleep(ms(at.saturating_sub(now))).await;
-            self.go("a charge", Priority::Charge, Deadline::never()).await
+            let deadline = patience.map_or(Deadline::never(), |time| Deadline::after(ms(time)));
+            self.go("a charge", Priority::Charge, deadline).await
         });
         let done = self.cx.call(NAME, join_all(calls)).await?.value;
         match done.into_iter().find_map(Result::err) {
-            None => Ok(()),
-            Some(error) => {
+            Some(error) if patience.is_none() => {
                 Err(Fail::new("a call without a deadline was refused").observed(error.to_string()))
             }
+            _ => Ok(()),
         }
     }
 
