@@ -1,5 +1,6 @@
 //! The saga engine, on steps that are nothing but names.
 
+mod interrupted;
 mod journalled;
 mod observed;
 mod out_of_time;
@@ -7,6 +8,7 @@ mod resumed;
 mod undo;
 mod unwritten;
 
+pub use interrupted::*;
 pub use journalled::*;
 pub use observed::*;
 pub use resumed::*;

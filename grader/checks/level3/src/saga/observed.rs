@@ -88,7 +88,7 @@ pub async fn notifies_its_observer(cx: Cx) -> Outcome {
     tells_of_no_skipped_step(&cx).await
 }
 
-/// No time is left for the last two steps: they are not called, and there is nothing to tell of them.
+/// No time is left for the last two steps: they are not called, and raise no event.
 async fn tells_of_no_skipped_step(cx: &Cx) -> Outcome {
     for critical in [false, true] {
         let seen: Arc<Mutex<Vec<String>>> = Arc::default();
