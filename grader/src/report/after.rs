@@ -4,6 +4,13 @@ use crate::catalog::{self, LEVELS, Level};
 /// What a learner does next who has met every criterion that was graded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum After {
+    /// Goes on with the exercise that was graded, of which criteria that were not graded are open.
+    Same {
+        /// The level: `level2`.
+        level: &'static str,
+        /// The exercise: `race`.
+        exercise: &'static str,
+    },
     /// Goes on with the first exercise of the level that is not complete.
     Exercise {
         /// The level: `level2`.
@@ -25,24 +32,32 @@ pub enum Won {
 }
 
 impl After {
-    /// The exercise of `level` to go on with, by the criteria that are met; one with open core criteria comes first.
+    /// The exercise of `level` to go on with, by the criteria that are met: one with open core criteria comes first,
+    /// and of several the one that was `graded`.
     #[must_use]
-    pub fn of(level: &'static Level, is_met: impl Fn(&str) -> bool) -> Self {
+    pub fn of(level: &'static Level, graded: &str, is_met: impl Fn(&str) -> bool) -> Self {
         let open = |core_only: bool| {
-            level.exercises.iter().find(|exercise| {
+            let is_open = |exercise: &&catalog::Exercise| {
                 let mut criteria = exercise.criteria.iter();
                 criteria.any(|it| (it.kind == catalog::Kind::Core || !core_only) && !is_met(it.id))
-            })
+            };
+            let same = level.exercises.iter().filter(|exercise| exercise.name == graded);
+            same.chain(level.exercises).find(is_open)
         };
-        open(true).or_else(|| open(false)).map_or(After::Level(level.name), |exercise| {
-            After::Exercise { level: level.name, exercise: exercise.name }
-        })
+        match open(true).or_else(|| open(false)) {
+            None => After::Level(level.name),
+            Some(same) if same.name == graded => {
+                After::Same { level: level.name, exercise: same.name }
+            }
+            Some(next) => After::Exercise { level: level.name, exercise: next.name },
+        }
     }
 
     /// What to type; `None` after the last level.
     #[must_use]
     pub fn command(self) -> Option<String> {
         match self {
+            After::Same { level, exercise } => Some(format!("cargo grade {level}/{exercise}")),
             After::Exercise { level, exercise } => {
                 Some(format!("cargo grade lesson {level}/{exercise}"))
             }
@@ -85,12 +100,18 @@ mod tests {
                 .flat_map(|it| it.criteria)
                 .any(|criterion| criterion.id == id && criterion.kind == catalog::Kind::Bonus)
         };
-        let after = After::of(level, |id| id.starts_with("level2/sequential/"));
+        let after = After::of(level, "sequential", |id| id.starts_with("level2/sequential/"));
         assert_eq!(after, After::Exercise { level: "level2", exercise: "parallel" });
         assert_eq!(after.command().as_deref(), Some("cargo grade lesson level2/parallel"));
-        let after = After::of(level, |id| !is_bonus(id) || id.starts_with("level2/sequential/"));
+        // Of the exercise that was graded, one criterion was graded: the others of it come first.
+        let after = After::of(level, "race", |id| id == "level2/race/returns-at-the-third");
+        assert_eq!(after, After::Same { level: "level2", exercise: "race" });
+        assert_eq!(after.command().as_deref(), Some("cargo grade level2/race"));
+        let after = After::of(level, "sequential", |id| {
+            !is_bonus(id) || id.starts_with("level2/sequential/")
+        });
         assert!(matches!(after, After::Exercise { .. }), "bonus criteria are open: {after:?}");
-        let after = After::of(level, |_| true);
+        let after = After::of(level, "race", |_| true);
         assert_eq!(after.command().as_deref(), Some("cargo grade start level3"));
         let last = LEVELS.last().expect("a level");
         assert_eq!(After::Level(last.name).command(), None);

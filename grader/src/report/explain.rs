@@ -1,6 +1,7 @@
 //! One failure in full: what was expected, what was seen, where to look, what to type next.
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
 use std::fmt::{self, Write as _};
+use std::ops::Range;
 use std::path::Path;
 
 use grader_protocol::{Diagnosis, Event, Fail, PanicSite};
@@ -291,7 +292,7 @@ fn timeline(out: &mut String, events: &[Event]) -> fmt::Result {
 enum Line<'a> {
     /// An event, and how often it came at that moment.
     Event(&'a Event, usize),
-    /// So many events that differ from those around them in numbers only.
+    /// So many events that differ from those before and after them in numbers only.
     More(usize),
 }
 
@@ -299,11 +300,14 @@ enum Line<'a> {
 const FIRST_ALIKE: usize = 3;
 const LAST_ALIKE: usize = 2;
 
+/// How many events a group has at most that comes again and again.
+const LONGEST_GROUP: usize = 4;
+
 /// Timelines up to this many lines are shown whole.
 const SHORT_TIMELINE: usize = 20;
 
-/// Where events come again and again, with other numbers (`attempt 7`), the first and the last of them, and a count
-/// of those between.
+/// Where a few events come again and again in the same order, with other numbers (`attempt 7`), the first and the last
+/// of them, and a count of those between. Events in another order are shown: the order may be the point.
 fn without_repeats(events: Vec<(&Event, usize)>) -> Vec<Line<'_>> {
     if events.len() <= SHORT_TIMELINE {
         return events.into_iter().map(|(event, times)| Line::Event(event, times)).collect();
@@ -315,25 +319,39 @@ fn without_repeats(events: Vec<(&Event, usize)>) -> Vec<Line<'_>> {
             (event.who.as_str(), what)
         })
         .collect();
-    let mut left: BTreeMap<&(&str, String), usize> = BTreeMap::new();
-    for shape in &shapes {
-        *left.entry(shape).or_default() += 1;
-    }
-    let mut seen: BTreeMap<&(&str, String), usize> = BTreeMap::new();
     let mut lines: Vec<Line<'_>> = Vec::new();
-    for ((event, times), shape) in events.into_iter().zip(&shapes) {
-        let before = seen.entry(shape).or_default();
-        let after = left.entry(shape).or_default();
-        *after -= 1;
-        let is_repeat = *before >= FIRST_ALIKE && *after >= LAST_ALIKE;
-        *before += 1;
-        match lines.last_mut() {
-            Some(Line::More(count)) if is_repeat => *count += 1,
-            _ if is_repeat => lines.push(Line::More(1)),
-            _ => lines.push(Line::Event(event, times)),
+    let mut at = 0;
+    while at < events.len() {
+        // How long a group is, and how many of its kind can be left out.
+        let (length, left_out) = (1..=LONGEST_GROUP)
+            .map(|length| {
+                (length, repeats(&shapes[at..], length).saturating_sub(FIRST_ALIKE + LAST_ALIKE))
+            })
+            .max_by_key(|&(length, left_out)| (length * left_out, Reverse(length)))
+            .unwrap_or((1, 0));
+        let show = |range: Range<usize>| {
+            events[range].iter().map(|&(event, times)| Line::Event(event, times))
+        };
+        // A line that says that one is missing takes as much room as the one.
+        if length * left_out < 2 {
+            lines.extend(show(at..at + 1));
+            at += 1;
+            continue;
         }
+        let first = at + length * FIRST_ALIKE;
+        let last = first + length * left_out;
+        at = last + length * LAST_ALIKE;
+        lines.extend(show(first - length * FIRST_ALIKE..first));
+        lines.push(Line::More(length * left_out));
+        lines.extend(show(last..at));
     }
     lines
+}
+
+/// How often the first `length` of these come one after another, from the beginning on.
+fn repeats<T: PartialEq>(all: &[T], length: usize) -> usize {
+    let Some(group) = all.get(..length) else { return 0 };
+    all.chunks_exact(length).take_while(|chunk| *chunk == group).count()
 }
 
 /// Events that repeat at one moment, once each, with their number.
@@ -396,6 +414,23 @@ mod tests {
         assert_eq!(lines.len(), 1 + 3 + 1 + 2, "{out}");
         assert!(lines[4].ends_with("... 75 more like these"), "{out}");
         assert!(lines[6].ends_with("attempt 80"), "{out}");
+    }
+
+    #[test]
+    fn groups_of_events_are_left_out_and_the_order_of_others_is_shown() {
+        let (called, declines, fails) = (
+            (0, "dependency", "called"),
+            (0, "dependency", "declines"),
+            (0, "dependency", "fails"),
+        );
+        let mut events = [called, declines].repeat(9);
+        events.extend([called, fails].repeat(4));
+        events.extend([called, declines, called, fails]);
+        let out = shown(&events);
+        let lines: Vec<&str> = out.lines().collect();
+        assert!(lines[6].ends_with("... 8 more like these"), "{out}");
+        assert_eq!(lines.len(), 6 + 1 + 4 + 8 + 4, "{out}");
+        assert_eq!(out.matches("fails").count(), 5, "{out}");
     }
 
     #[test]

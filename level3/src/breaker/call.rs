@@ -100,7 +100,8 @@ impl<E> Debug for CircuitBreaker<E> {
 }
 
 impl<E> CircuitBreaker<E> {
-    /// Makes a closed breaker. `name` names the dependency in messages.
+    /// Makes a closed breaker. `name` is that of the dependency; the breaker returns it from
+    /// [`name`](Self::name) and shows it in its `Debug` output.
     ///
     /// # Errors
     ///
@@ -155,8 +156,8 @@ impl<E> CircuitBreaker<E> {
     /// [`BreakerConfig::is_failure`] counts: a probe that never ends keeps its place, and the breaker
     /// refuses further calls until a probe ends or is dropped.
     ///
-    /// A result counts only if the breaker has not changed state since the call was admitted; late
-    /// results are ignored. An error that is no failure ([`BreakerConfig::is_failure`]) reaches the
+    /// A call counts only if the breaker has not changed state since it was admitted. Late results are
+    /// ignored, and so are late drops and panics. An error that is no failure ([`BreakerConfig::is_failure`]) reaches the
     /// caller and decides nothing.
     ///
     /// # Errors

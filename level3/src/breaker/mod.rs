@@ -196,8 +196,8 @@ pub enum BreakerError<E> {
     Open {
         /// How long to wait before the next call, never zero. While the breaker is open, this is the
         /// time until it is half-open. While it is half-open and every place of a probe is taken, no clock
-        /// knows when a probe ends: this is the reset timeout, for which the breaker stays open if a probe
-        /// fails now.
+        /// knows when a probe ends: any time above zero and at most the reset timeout is right. The reset
+        /// timeout itself is the time for which the breaker stays open if a probe fails now.
         retry_after: Duration,
     },
     /// The operation's own error.

@@ -17,7 +17,7 @@
 //! on it.
 //!
 //! A solution needs [`Deadline`](crate::deadline::Deadline) and the schedules of
-//! `level3::retry`: write `src/deadline.rs` and `src/retry/` first.
+//! `level3::retry`: write `src/deadline.rs`, `src/retry/backoff.rs` and `src/retry/jitter.rs` first.
 //!
 //! Lesson: `level3/lessons/saga.md`.
 

@@ -106,9 +106,12 @@ pub async fn hands_over_the_first_three(cx: Cx) -> Outcome {
             help = "push the answers of this load's own calls, each unchanged, as they come");
         Ok(())
     };
-    right(&won(&cx, &shops[0]).await?.0.arrived, &shops[0], first, "the shop")?;
+    right(&won(&cx, &shops[0]).await?.0.arrived, &shops[0], first, "the first load")?;
 
-    begins(&cx, "three at a time: a fresh shop, a branch, and one that is stuck");
+    begins(
+        &cx,
+        "three loads at a time: of sources with new data, of others, and of some that hang",
+    );
     let fresh = shop(&cx, &mut draw, first).named("shop");
     let mut stuck = pin!(load(shops[2].source()));
     let both = async {
@@ -123,10 +126,10 @@ pub async fn hands_over_the_first_three(cx: Cx) -> Outcome {
         &succeeded(again, "three can answer")?.arrived,
         &fresh,
         first,
-        "the shop, with new data",
+        "a second load of the same sources, with new data",
     )?;
     let branch = succeeded(branch, "three can answer")?;
-    right(&branch.arrived, &shops[1], second, "the branch, loaded beside the shop")?;
+    right(&branch.arrived, &shops[1], second, "other sources, loaded at the same time")?;
 
     for tie in [[100, 200, 300, 300, 300], [250; 5], [0; 5]] {
         // A failure shows its own case.
@@ -224,7 +227,7 @@ pub async fn lists_early_failures(cx: Cx) -> Outcome {
         ensure!(observed == expected,
             "`failed` does not list what failed before the third success, in the order of time";
             expected = plain::items(&expected), observed = plain::items(&observed),
-            help = "push each failure with its section and its cause when it happens, and return the list");
+            help = "push each failure with its section and its cause when it happens, and return the list unchanged");
     }
     // Two sections fail in the same words.
     let order = by_time(latencies(&mut draw));
@@ -302,7 +305,7 @@ pub async fn hands_over_the_rest(cx: Cx) -> Outcome {
             .iter()
             .map(|&(section, after)| (plain::data(&fake.data(section)), start + after))
             .collect();
-        ensure!(rest == expected, "`rest` does not yield the other two as they arrive";
+        ensure!(rest == expected, "`rest` does not yield what is in neither `arrived` nor `failed`, as it arrives";
             expected = at(&expected), observed = at(&rest),
             help = "put the calls that are still running into `rest`, each on its own. A second call costs the time twice, and waiting for both delays one of them");
         ensure!(fake.called().len() == 5, "{} calls instead of 5", fake.called().len();
@@ -554,7 +557,7 @@ pub async fn too_few_lists_every_outcome(cx: Cx) -> Outcome {
                 "the error does not list what arrived and what failed, in the order of time";
                 expected = format!("`{what}`: {}", plain::items(&expected)),
                 observed = format!("`{what}`: {}", plain::items(&observed)),
-                help = "both lists are those of a success, as they are at the third failure");
+                help = "`arrived` and `failed` hold what has happened up to the third failure, in the order of time, unchanged");
         }
     }
     Ok(())

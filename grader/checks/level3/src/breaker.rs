@@ -25,6 +25,7 @@ pub use half_open::{
     each_half_open_phase_counts_from_zero, one_probe_at_a_time,
     takes_no_place_before_its_first_poll,
 };
+use late_probes::Late;
 pub use seen::{
     figures_add_up, listeners_may_call_the_breaker, survives_a_panicking_listener,
     the_snapshot_counts_down, watchers_see_each_change,
@@ -204,39 +205,17 @@ pub async fn late_failures_decide_nothing(cx: Cx) -> Outcome {
         let _ = second?;
         outcome?;
     }
-    frees_no_place(&cx, Err(Trouble::Down)).await?;
-    late_probes::decide_nothing(&cx, Err(Trouble::Down)).await?;
-    long_ago::late_failures_decide_nothing(&cx).await
-}
-
-/// A call from before the trip ends while a probe runs: the place of the probe stays taken.
-async fn frees_no_place(cx: &Cx, late: Result<(), Trouble>) -> Outcome {
-    for figures in Figures::some(cx) {
-        let (bench, reset) = (Bench::new(cx, figures)?, figures.reset);
-        let script = async {
-            sleep(ms(1)).await;
-            bench.trip().await?;
-            sleep(ms(reset + 1)).await;
-            let (probe, second) = join(bench.slow(5000, Ok(())), async {
-                sleep(ms(500)).await;
-                // That there is one probe at a time is a criterion of its own.
-                let before = bench.lets_through().await?;
-                sleep(ms(1500)).await;
-                Ok(!before && bench.lets_through().await?)
-            })
-            .await;
-            let _ = probe?;
-            ensure!(!second?, "half-open, a probe is on its way, a call from before the trip has ended with {late:?}, and a second probe is let through";
-                expected = "refused: one probe at a time",
-                help = "a call that took no place frees none: remember with each call in which state it was let in \
-                        (a generation number)");
-            Ok(())
-        };
-        let (ended, outcome) = join(bench.slow(reset + 1000, late), script).await;
-        let _ = ended?;
-        outcome?;
+    let lates = [
+        Late::Ends(Err(Trouble::Down)),
+        Late::Dropped,
+        Late::Panics,
+        Late::Ends(Err(Trouble::Declined)),
+    ];
+    for late in lates {
+        late_probes::free_no_place(&cx, late).await?;
+        late_probes::decide_nothing(&cx, late).await?;
     }
-    Ok(())
+    long_ago::late_failures_decide_nothing(&cx).await
 }
 
 pub async fn late_successes_decide_nothing(cx: Cx) -> Outcome {
@@ -270,8 +249,8 @@ pub async fn late_successes_decide_nothing(cx: Cx) -> Outcome {
         let _ = third?;
         outcome?;
     }
-    frees_no_place(&cx, Ok(())).await?;
-    late_probes::decide_nothing(&cx, Ok(())).await
+    late_probes::free_no_place(&cx, Late::Ends(Ok(()))).await?;
+    late_probes::decide_nothing(&cx, Late::Ends(Ok(()))).await
 }
 
 pub async fn business_errors_are_neutral(cx: Cx) -> Outcome {

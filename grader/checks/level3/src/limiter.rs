@@ -7,7 +7,7 @@ mod scale;
 mod threads;
 
 use futures::future::{join, poll_immediate};
-use grader_kit::{Cx, Outcome, ensure, list, ms};
+use grader_kit::{Cx, Draw, Fail, Outcome, ensure, list, ms};
 use level3::deadline::Deadline;
 use level3::limiter::{LimiterConfigError, Priority, RateLimiter};
 use tokio::time::sleep;
@@ -43,7 +43,31 @@ pub async fn goes_again_after_one_window(cx: Cx) -> Outcome {
             expected = format!("{} ms: a call counts while its age is below {window} ms", window + gap),
             help = "sleep until the call that is in the way is exactly a window old, not longer");
     }
+    let (limit, window) = (draw.between(2..=30) as usize, draw.between(100..=5000));
+    let bench = Bench::with(&cx, limit, window)?;
+    let times = spread(&mut draw, limit, window);
+    bench.calls_at(&times, None).await?;
+    bench.crowd(limit).await?;
+    let instants = bench.instants();
+    let late =
+        times.iter().zip(instants.iter().skip(limit)).find(|(at, went)| **went > *at + window);
+    if let Some((at, went)) = late {
+        return Err(Fail::new(format!(
+            "limit {limit} in {window} ms; {limit} calls are spread over a window, and {limit} callers wait: one of them went at {went} ms"
+        ))
+        .expected(format!("at {} ms: the slot of the call of {at} ms is free one window after it", at + window))
+        .observed(format!("calls at {} ms", list(&instants)))
+        .help("each call frees its own slot, one window after it was made"));
+    }
     Ok(())
+}
+
+/// The instants of `count` calls, the first at 0 and all within one window.
+fn spread(draw: &mut Draw, count: usize, window: u64) -> Vec<u64> {
+    let mut times: Vec<u64> = (1..count).map(|_| draw.between(1..=window - 2)).collect();
+    times.push(0);
+    times.sort_unstable();
+    times
 }
 
 pub async fn no_window_sees_too_many(cx: Cx) -> Outcome {
@@ -72,6 +96,25 @@ pub async fn no_window_sees_too_many(cx: Cx) -> Outcome {
             help = "a counter that starts again every second lets 200 through around the turn; a token \
                     bucket lets its burst through and refills meanwhile. Remember the instants of the \
                     last 100 calls");
+    }
+    // Spread over a window, and again as many when the first of them is a window old; then at any instants. None of them
+    // waits: how many of those that wait go together is a criterion of its own.
+    for round in 0..3 {
+        let (limit, window) = (draw.between(2..=30) as usize, draw.between(100..=5000));
+        let bench = Bench::with(&cx, limit, window)?;
+        let mut times = spread(&mut draw, limit, window);
+        match round {
+            0 => times.extend(vec![window; limit]),
+            _ => times.extend((0..5 * limit).map(|_| draw.between(1..=3 * window))),
+        }
+        times.sort_unstable();
+        bench.calls_at(&times, Some(1)).await?;
+        let (most, from) = bench.most_in_a_window();
+        ensure!(most <= limit, "callers come spread over the time: {most} calls in the {window} ms from {from} ms on";
+            expected = format!("at most {limit} in any {window} ms, wherever they begin"),
+            observed = format!("callers at {} ms, calls at {} ms", list(&times), list(bench.instants())),
+            help = "each call counts for one window from its own instant: when the oldest call is a window old, the others \
+                    count still");
     }
     Ok(())
 }
@@ -108,7 +151,7 @@ pub async fn a_hopeless_wait_is_refused_at_once(cx: Cx) -> Outcome {
             let call = bench.go("a charge", Charge, Deadline::after(ms(deadline)));
             let call = cx.call(NAME, call).await?;
             let Err(error) = call.value else {
-                return Err(grader_kit::Fail::new(format!("a call was made although the next slot comes in {left} ms, and its deadline in {deadline} ms"))
+                return Err(Fail::new(format!("a call was made although the next slot comes in {left} ms, and its deadline in {deadline} ms"))
                     .expected("refused: nothing begins at the deadline itself, or after it"));
             };
             let why = if deadline == left {
@@ -242,6 +285,53 @@ pub async fn those_ahead_count_too(cx: Cx) -> Outcome {
             expected = format!("{expected}: its slot comes free at {slot} ms"),
             observed = format!("{got}; calls at {} ms", list(bench.instants())),
             help = help);
+    }
+    each_has_its_own_slot(&cx, &mut draw).await
+}
+
+/// The calls were made at different instants, so each caller in the queue has a slot of its own to wait for.
+async fn each_has_its_own_slot(cx: &Cx, draw: &mut Draw) -> Outcome {
+    for _ in 0..4 {
+        let (limit, window) = (draw.between(2..=8) as usize, draw.between(100..=2000));
+        let times = spread(draw, limit, window);
+        let ahead = draw.below(3 * limit as u64) as usize;
+        let slot = times[ahead % limit] + window * (1 + (ahead / limit) as u64);
+        // When those that wait are served is a criterion of its own.
+        let bench = Bench::with(cx, limit, window)?;
+        bench.calls_at(&times, None).await?;
+        bench.crowd(ahead + 1).await?;
+        if bench.instants().last() != Some(&slot) {
+            return Ok(());
+        }
+        for (deadline, goes) in [(slot, false), (slot + 1, true)] {
+            let bench = Bench::with(cx, limit, window)?;
+            bench.calls_at(&times, None).await?;
+            let now = bench.now();
+            let waits = bench.crowd(ahead);
+            let until = Deadline::after(ms(deadline - now));
+            let one_more = cx.call(NAME, bench.go("one more", Charge, until));
+            let (waits, call) = join(waits, one_more).await;
+            waits?;
+            let call = call?;
+            let took = call.took.as_millis() as u64;
+            let got = match call.value.map_err(wait_of) {
+                Ok(()) => format!("called at {} ms", now + took),
+                Err(wait) => {
+                    format!("refused after {took} ms, with a wait of {} ms", wait.as_millis())
+                }
+            };
+            let expected = match goes {
+                true => format!("called at {slot} ms"),
+                false => format!("refused after 0 ms, with a wait of {} ms", slot - now),
+            };
+            ensure!(got == expected,
+                "limit {limit} in {window} ms, calls at {} ms; a caller comes at {now} ms, behind {ahead} that wait, and its deadline is at {deadline} ms: {got}",
+                list(&times);
+                expected = format!("{expected}: its slot is free at {slot} ms"),
+                observed = format!("{got}; calls at {} ms", list(bench.instants())),
+                help = "the slots become free in the order of their calls: the caller with n ahead of it gets the slot of call n, \
+                        not that of the oldest call");
+        }
     }
     Ok(())
 }

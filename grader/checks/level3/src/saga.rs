@@ -1,5 +1,6 @@
 //! The saga engine, on steps that are nothing but names.
 
+mod interrupted;
 mod journalled;
 mod observed;
 mod out_of_time;
@@ -7,6 +8,7 @@ mod resumed;
 mod undo;
 mod unwritten;
 
+pub use interrupted::*;
 pub use journalled::*;
 pub use observed::*;
 pub use resumed::*;
@@ -308,9 +310,14 @@ pub async fn contains_panics(cx: Cx) -> Outcome {
         given_right(&log, &["capture?", "reserve"])?;
         ensure!(
             undone_sorted(&log) == ["capture?", "reserve"],
-            "after a panic the steps before it are not undone";
-            expected = "the undo of capture, whose outcome is unknown, and that of reserve",
-            observed = calls(&log)
+            "the step capture panics {how}, and {}",
+            match undone_sorted(&log).iter().any(|name| name == "capture?") {
+                true => "the step before it is not undone, or an undo runs twice",
+                false => "the step that panicked is not undone",
+            };
+            expected = "the undo of capture, whose outcome is unknown, and that of reserve, once each",
+            observed = calls(&log),
+            help = "a step that panicked may have had its effect: treat it as one that failed with Effect::Unknown"
         );
         let told = matches!(&end, SagaOutcome::Compensated { failure, .. } if failure.message.contains("a bug in the step"));
         ensure!(

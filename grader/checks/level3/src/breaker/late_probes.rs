@@ -1,16 +1,65 @@
-//! Probes that end when the breaker has closed, or opened, without them.
+//! Calls that end when the state of the breaker has changed without them.
 //!
 //! Each script is played twice: without such a probe, which shows how this breaker counts (criteria of their own judge
 //! that), and with one, which has to make no difference.
 
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt as _;
 use futures::future::{OptionFuture, join, join_all};
-use grader_kit::{Cx, Fail, Outcome, ensure, ms};
+use grader_kit::{Cx, Fail, Outcome, dropped_at, ensure, ms};
 use level3::breaker::State;
 use tokio::time::sleep;
 
-use super::bench::{Bench, Figures, Trouble};
+use super::bench::{Bench, Figures, NAME, Trouble};
+use crate::parts::Payload;
 
-type Late = Result<(), Trouble>;
+/// How a call ends after a change of state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Late {
+    Ends(Result<(), Trouble>),
+    /// Its caller drops it.
+    Dropped,
+    Panics,
+}
+
+/// As the rest of a sentence about the call.
+impl fmt::Display for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ends(result) => write!(f, "has ended with {result:?}"),
+            Self::Dropped => f.write_str("was dropped by its caller"),
+            Self::Panics => f.write_str("has panicked"),
+        }
+    }
+}
+
+impl Late {
+    /// A call that ends so `length` milliseconds after its first poll.
+    pub async fn call(self, bench: &Bench, length: u64) -> Outcome {
+        let cx = &bench.cx;
+        match self {
+            Self::Ends(result) => bench.slow(length, result).await.map(drop),
+            Self::Dropped => {
+                let call = bench.breaker.call(|| async {
+                    cx.timeline().record("dependency", "called");
+                    std::future::pending::<Result<(), Trouble>>().await
+                });
+                dropped_at(cx, NAME, length, call).await
+            }
+            Self::Panics => {
+                let call = bench.breaker.call(|| async {
+                    cx.timeline().record("dependency", "called");
+                    sleep(ms(length)).await;
+                    cx.timeline().record("dependency", "panics");
+                    Payload::Literal.throw() as Result<(), Trouble>
+                });
+                cx.call(NAME, AssertUnwindSafe(call).catch_unwind()).await.map(drop)
+            }
+        }
+    }
+}
 
 const HELP: &str = "remember with each call in which state it was let in (a generation number), and begin a new \
                     generation with every change of state, closing included";
@@ -28,6 +77,36 @@ fn some(cx: &Cx) -> [Figures; 2] {
     [in_a_row, Figures { window: Some(600_000), ..in_a_row }]
 }
 
+/// A call from before the trip ends while a probe runs: the place of the probe stays taken.
+pub async fn free_no_place(cx: &Cx, late: Late) -> Outcome {
+    for figures in Figures::some(cx) {
+        let (bench, reset) = (Bench::new(cx, figures)?, figures.reset);
+        let script = async {
+            sleep(ms(1)).await;
+            bench.trip().await?;
+            sleep(ms(reset + 1)).await;
+            let (probe, second) = join(bench.slow(5000, Ok(())), async {
+                sleep(ms(500)).await;
+                // That there is one probe at a time is a criterion of its own.
+                let before = bench.lets_through().await?;
+                sleep(ms(1500)).await;
+                Ok(!before && bench.lets_through().await?)
+            })
+            .await;
+            let _ = probe?;
+            ensure!(!second?, "half-open, a probe is on its way, a call from before the trip {late}, and a second probe is let through";
+                expected = "refused: one probe at a time",
+                help = "a call that took no place frees none, however it ends: remember with each call in which state \
+                        it was let in (a generation number)");
+            Ok(())
+        };
+        let (ended, outcome) = join(late.call(&bench, reset + 1000), script).await;
+        ended?;
+        outcome?;
+    }
+    Ok(())
+}
+
 /// A probe that ends so late decides nothing any more.
 pub async fn decide_nothing(cx: &Cx, late: Late) -> Outcome {
     for figures in some(cx) {
@@ -35,7 +114,7 @@ pub async fn decide_nothing(cx: &Cx, late: Late) -> Outcome {
         if after_closing(cx, figures, None).await? == [State::Closed, State::Open] {
             let [after, at_the_end] = after_closing(cx, figures, Some(late)).await?;
             let when = format!(
-                "a probe was on its way when others closed the breaker; {few} failures followed, and then it has ended with {late:?}"
+                "a probe was on its way when others closed the breaker; {few} failures followed, and then it {late}"
             );
             ensure!(
                 after == State::Closed, "{when}: the breaker is {after:?}";
@@ -43,12 +122,12 @@ pub async fn decide_nothing(cx: &Cx, late: Late) -> Outcome {
             );
             ensure!(
                 at_the_end == State::Open, "{when}: one failure more leaves the breaker {at_the_end:?}";
-                expected = "Open: a success of a probe from before does not end the row", help = HELP
+                expected = "Open: a probe from before does not end the row, however it ends", help = HELP
             );
         }
         if after_reopening(cx, figures, None).await? == Some((State::HalfOpen, false)) {
             let when = format!(
-                "a probe was on its way when another one opened the breaker, and has ended with {late:?} when it was half-open again"
+                "a probe was on its way when another one opened the breaker, and {late} when it was half-open again"
             );
             if let Some((state, freed)) = after_reopening(cx, figures, Some(late)).await? {
                 ensure!(
@@ -67,7 +146,7 @@ pub async fn decide_nothing(cx: &Cx, late: Late) -> Outcome {
 
 /// Ends after `length` milliseconds, if there is one.
 async fn ends(bench: &Bench, length: u64, late: Option<Late>) -> Result<(), Fail> {
-    let call = OptionFuture::from(late.map(|late| bench.slow(length, late)));
+    let call = OptionFuture::from(late.map(|late| late.call(bench, length)));
     call.await.transpose().map(drop)
 }
 

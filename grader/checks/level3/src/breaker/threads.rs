@@ -279,7 +279,8 @@ fn adds_up(cx: &Cx) -> Outcome {
     ensure!(opened != State::Closed, "after {} calls of {THREADS} threads, {} failures in a row do not open it", CALLS * THREADS as u64, figures.failures;
         expected = "open, as a new breaker is after as many", observed = format!("state() says {opened:?}"),
         help = "the generation that a call gets has to be the one that its outcome is compared with");
-    ensure!(watched != State::Closed, "{} failures in a row open the breaker, and a watcher does not see it", figures.failures;
+    ensure!(watched != State::Closed, "{} failures in a row have opened the breaker{}: `watch` shows another state than `state()`", figures.failures,
+        if opened == State::HalfOpen { ", and its reset timeout is over" } else { "" };
         expected = format!("{opened:?}, as state() says"), observed = format!("watch() shows {watched:?}"),
         help = "send each new state with `send_replace` (`send` changes nothing while there is no receiver), also after other \
                 threads have changed it");

@@ -55,7 +55,7 @@ pub async fn the_window_slides(cx: Cx) -> Outcome {
         }
         sleep(ms(window - window / 2)).await;
         let _ = bench.end(Err(Trouble::Down)).await?;
-        ensure_eq!(bench.breaker.state(), State::Closed, "failure {most} comes when the first one is {window} ms old, so that {} count, and {most} open it: the state", most - 1;
+        ensure_eq!(bench.breaker.state(), State::Closed, "state after failure {most}, when failure 1 is {window} ms old: only {} count, and it takes {most} to open", most - 1;
             help = "a failure counts while its age is below the window");
         let _ = bench.end(Err(Trouble::Down)).await?;
         ensure!(!bench.lets_through().await?, "{most} failures within the last {} ms have not opened the breaker", window - window / 2;

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use grader_kit::{Cx, Fail, ms};
 use level3::deadline::Deadline;
 use level3::limiter::{LimitError, Permit, Priority, RateLimiter};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::parts::nzu;
 
@@ -97,6 +97,24 @@ impl Bench {
             Some(error) => {
                 Err(Fail::new("a call without a deadline was refused").observed(error.to_string()))
             }
+        }
+    }
+
+    /// Callers that come at these instants, which rise. Their deadlines are `patience` milliseconds later, and those that
+    /// are refused by them make no call. Ends with the last of them.
+    pub async fn calls_at(&self, times: &[u64], patience: Option<u64>) -> Result<(), Fail> {
+        let now = self.now();
+        let calls = times.iter().map(|at| async move {
+            sleep(ms(at.saturating_sub(now))).await;
+            let deadline = patience.map_or(Deadline::never(), |time| Deadline::after(ms(time)));
+            self.go("a charge", Priority::Charge, deadline).await
+        });
+        let done = self.cx.call(NAME, join_all(calls)).await?.value;
+        match done.into_iter().find_map(Result::err) {
+            Some(error) if patience.is_none() => {
+                Err(Fail::new("a call without a deadline was refused").observed(error.to_string()))
+            }
+            _ => Ok(()),
         }
     }
 

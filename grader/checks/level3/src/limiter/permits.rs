@@ -56,7 +56,7 @@ async fn released_to_the_first(cx: &Cx, limit: usize) -> Outcome {
                 with(&format!("limit {limit}, {made} calls made and {held} permits held: a caller waits for a slot"), fail)
             })?;
             ensure!(call.value.is_ok() && call.took == ms(300),
-                "{limit} slots are taken at 0 ms, {made} by calls and {} by permits that are held; a caller waits for a slot, with a deadline in {deadline} ms: it {} {} ms",
+                "limit {limit}, and no slot is free from 0 ms on: calls have taken {made}, permits that are held {}; a caller waits for a slot, with a deadline in {deadline} ms: it {} {} ms",
                 limit - made, if call.value.is_ok() { "got a permit at" } else { "was refused at" }, call.took.as_millis();
                 expected = "a permit at 300 ms: then one of the held permits is dropped unused",
                 help = "a held permit is no reason to refuse; when one is dropped, wake the first caller in the queue");

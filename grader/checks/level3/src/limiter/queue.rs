@@ -42,7 +42,8 @@ pub async fn serves_in_order(cx: Cx) -> Outcome {
             bench.go("newcomer", Charge, Deadline::never()).await
         };
         let waiting = bench.go("waiting", Charge, Deadline::after(ms(5000)));
-        let ended = cx.call(NAME, join(waiting, newcomer)).await?.value;
+        let ended = cx.call(NAME, join(waiting, newcomer)).await;
+        let ended = ended.map_err(|fail| after_a_permit(fail, uses_it))?.value;
         if ended.0.is_err() {
             // Whether a released slot wakes the first in the queue is a criterion of its own.
             continue;
@@ -52,6 +53,22 @@ pub async fn serves_in_order(cx: Cx) -> Outcome {
                     queue if there is one");
     }
     Ok(())
+}
+
+/// What a caller that is never served has waited for: a permit was used or dropped meanwhile.
+fn after_a_permit(fail: Fail, uses_it: bool) -> Fail {
+    let (what, help) = if uses_it {
+        ("used", "the slot of a permit is free again one window after it was used")
+    } else {
+        (
+            "dropped unused",
+            "a permit that is dropped unused must free its slot, and wake the first caller in the queue: \
+                            implement `Drop` for `Permit`",
+        )
+    };
+    let headline =
+        format!("a permit was {what} while a caller waited for its slot: {}", fail.headline);
+    Fail { headline, ..fail }.help(help)
 }
 
 pub async fn takes_its_place_when_polled(cx: Cx) -> Outcome {
@@ -217,7 +234,7 @@ pub async fn a_dropped_caller_delays_no_other(cx: Cx) -> Outcome {
         };
         let waits = cx.call(NAME, bench.go("stays", Charge, Deadline::after(ms(5000))));
         let (call, ()) = join(waits, frees).await;
-        let call = call?;
+        let call = call.map_err(|fail| after_a_permit(fail, uses_it))?;
         let at = call.took.as_millis();
         ensure!(call.value.is_ok() && at < served_at + 100, "the first in the queue was dropped in the very instant in which a slot became free: the next one {} {at} ms",
             if call.value.is_ok() { "was served at" } else { "was refused at" };

@@ -81,6 +81,27 @@ fn steps(reset: u64, window: u64) -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..40)
 }
 
+/// A call from before the trip ends, or loses its caller, while the breaker is half-open and every place of a probe is
+/// taken. Single steps are hardly ever drawn in this order.
+fn late(
+    failures: u32,
+    reset: u64,
+    probes: u32,
+    more: impl Strategy<Value = Vec<Step>>,
+) -> impl Strategy<Value = Vec<Step>> {
+    let ending = prop_oneof![Just(None), ends().prop_map(Some)];
+    (ending, more).prop_map(move |(ending, more)| {
+        let mut steps = vec![Step::Start];
+        steps.extend((0..failures).map(|_| Step::Call(Ends::Failing)));
+        steps.push(Step::Wait(reset));
+        steps.extend((0..probes).map(|_| Step::Start));
+        steps.push(ending.map_or(Step::Leave(0), |ends| Step::End(0, ends)));
+        steps.push(Step::Start);
+        steps.extend(more);
+        steps
+    })
+}
+
 fn plays() -> impl Strategy<Value = Play> {
     // The window ends before the reset timeout in some, after it in others.
     let times = prop_oneof![Just((100, 50)), (2_u64..120, 2_u64..120)];
@@ -93,14 +114,11 @@ fn plays() -> impl Strategy<Value = Play> {
             true => Trip::InWindow { failures, window: ms(window) },
             false => Trip::Consecutive(failures),
         };
-        steps(reset, window).prop_map(move |steps| Play {
-            trip,
-            reset,
-            probes,
-            successes,
-            listener_panics,
-            steps,
-        })
+        let steps = prop_oneof![
+            4 => steps(reset, window),
+            1 => late(failures.get(), reset, probes, steps(reset, window)),
+        ];
+        steps.prop_map(move |steps| Play { trip, reset, probes, successes, listener_panics, steps })
     })
 }
 

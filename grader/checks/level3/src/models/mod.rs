@@ -148,7 +148,7 @@ fn told(cx: &Cx, number: u32, script: &impl Script, failure: Failure) -> Fail {
             let fail = Fail::new(difference.headline)
                 .expected(difference.expected)
                 .observed(difference.observed)
-                .help("play the script by hand, and look up in the contract what each of its steps has to do: \
+                .help("play the script by hand, lines with an instant in the order of time, and look up in the contract what each of its steps has to do: \
                        `cargo grade show` with the name of the part");
             (difference.step + 1, fail)
         }

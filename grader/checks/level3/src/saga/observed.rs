@@ -28,6 +28,21 @@ fn line(event: &SagaEvent<'_>) -> String {
     }
 }
 
+/// The line of an event without its time.
+fn without_time(line: &str) -> String {
+    match line.split_once(" in ") {
+        Some((what, rest)) => {
+            format!("{what}{}", rest.split_once(" ms").map_or(rest, |(_, rest)| rest))
+        }
+        None => line.to_owned(),
+    }
+}
+
+/// The lines of events as a message shows them.
+fn events(lines: &[String]) -> String {
+    if lines.is_empty() { "no event".to_owned() } else { lines.join("; ") }
+}
+
 fn bench(cx: &Cx) -> Bench {
     Bench::new(cx)
         .step("reserve", Does::Works, Undo::FailsForGood)
@@ -70,6 +85,32 @@ pub async fn notifies_its_observer(cx: Cx) -> Outcome {
     for takes in [0, cx.draw().between(1..=400)] {
         tells_of_each_step(&cx, takes).await?;
     }
+    tells_of_no_skipped_step(&cx).await
+}
+
+/// No time is left for the last two steps: they are not called, and raise no event.
+async fn tells_of_no_skipped_step(cx: &Cx) -> Outcome {
+    for critical in [false, true] {
+        let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+        let bench = Bench::new(cx)
+            .step("reserve", Does::Works, Undo::Works)
+            .add("look", Does::Hangs, Undo::Works, Step::not_critical)
+            .add("mail", Does::Works, Undo::Works, Step::not_critical);
+        let bench = if critical { bench.step("close", Does::Works, Undo::Works) } else { bench };
+        observed(cx, &bench, |event| lock(&seen).push(line(&event))).await?;
+        if called(&bench.log).iter().any(|name| name == "mail" || name == "close") {
+            // That steps without time are not called is a criterion of its own.
+            return Ok(());
+        }
+        let seen = lock(&seen).clone();
+        ensure!(
+            !seen.iter().any(|line| line.starts_with("mail ") || line.starts_with("close ")),
+            "an observer gets an event of a step that was not called, since no time was left for it";
+            expected = "events of reserve and look only: a step that is skipped raises none",
+            observed = events(&seen),
+            help = "call the observer for a step only when the step is called, and for the outcome of that call"
+        );
+    }
     Ok(())
 }
 
@@ -96,10 +137,19 @@ async fn tells_of_each_step(cx: &Cx, takes: u64) -> Outcome {
     ];
     let seen = lock(&seen).clone();
     let (forward, back) = seen.split_at(expected.len().min(seen.len()));
+    let untimed =
+        |lines: &[String]| -> Vec<String> { lines.iter().map(|line| without_time(line)).collect() };
+    let only_times_differ =
+        untimed(forward) == expected.iter().map(|line| without_time(line)).collect::<Vec<_>>();
     ensure!(
         forward == expected, "an observer gets other events while the saga goes forward{journal}";
-        expected = expected.join("; "), observed = forward.join("; "),
-        help = "`took` is the time from the call of the step to its outcome, without that of the journal"
+        expected = format!("in the order of time: {}", expected.join("; ")),
+        observed = events(forward),
+        help = if only_times_differ {
+            "`took` is the time from the call of the step to its outcome, without that of the journal"
+        } else {
+            "call the observer when a step starts, when it is done and when it fails, whether it is critical or not"
+        }
     );
     // In which order undos are tried again is free.
     expected = vec![
@@ -112,7 +162,10 @@ async fn tells_of_each_step(cx: &Cx, takes: u64) -> Outcome {
     back.sort();
     ensure!(
         back == expected, "an observer gets other events while the saga goes back{journal}";
-        expected = expected.join("; "), observed = back.join("; ")
+        expected = format!("in any order, here sorted: {}", expected.join("; ")),
+        observed = events(&back),
+        help = "call the observer for each undo that is done, and for each attempt of an undo that failed; `parked` is \
+                true if no attempt follows"
     );
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::faulty::{Fault, Faulty};
 use crate::parts::nz;
 use crate::steps::{
     Bench, Does, KINDS, Panics, State, Undo, called, calls, given_right, reads_an_end,
-    records_told, said, shown, state_of, undone, undone_sorted,
+    records_told, said, state_of, undone, undone_sorted,
 };
 
 /// A saga whose owner died after it had written these records, and the right to go on with it.
@@ -55,10 +55,6 @@ pub async fn resumed(
     let owner = SagaOwner { journal: &journal, lease, observer: &ignore_events };
     let call = bench.saga.resume(&owner, &saga_log, Deadline::after(ms(10_000)));
     Ok(cx.call("Saga::resume", call).await?.value)
-}
-
-fn names(names: &[&str]) -> Vec<String> {
-    names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 fn written(state: &[&str]) -> Result<Payload, Fail> {
@@ -210,39 +206,6 @@ async fn writes_that_an_optional_step_has_failed(cx: &Cx) -> Outcome {
             observed = format!("{before} before; the next owner: {}, then {}", calls(&next.log), said(&end)),
             help = "write StepFailed for an optional step as well, at the latest with the StepStarted of the next one"
         );
-    }
-    Ok(())
-}
-
-pub async fn undoes_before_the_pivot(cx: Cx) -> Outcome {
-    let bench = || {
-        Bench::new(&cx)
-            .step("reserve", Does::Works, Undo::Works)
-            .add("capture", Does::Works, Undo::Works, Step::pivot)
-            .step("close", Does::Works, Undo::Works)
-    };
-    let mut records = done("reserve", &["reserve"])?;
-    records.push(started("capture"));
-    for (records, expected) in [
-        (records, &["capture?", "reserve"][..]),
-        (done("reserve", &["reserve"])?, &["reserve"]),
-        (vec![started("reserve")], &["reserve?"]),
-        (Vec::new(), &[]),
-    ] {
-        let bench = bench();
-        let end = resumed(&cx, &bench, records).await?;
-        ensure!(matches!(&end, Ok(SagaOutcome::Compensated { failure, .. }) if failure.kind == FailureKind::Interrupted),
-            "a saga whose pivot is not done is not undone";
-            expected = "Compensated, since it was interrupted", observed = format!("{end:?}"));
-        given_right(&bench.log, expected)?;
-        ensure!(
-            undone_sorted(&bench.log) == expected,
-            "the next owner undoes other steps than those that had begun when the process died";
-            expected = format!("the undos of: {}", shown(&names(expected))), observed = calls(&bench.log),
-            help = "StepStarted arms the undo of its step: with StepDone its outcome is known, without it is not"
-        );
-        ensure!(called(&bench.log).len() == expected.len(), "a saga whose pivot is not done goes forward";
-            observed = calls(&bench.log));
     }
     Ok(())
 }

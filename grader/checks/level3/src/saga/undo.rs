@@ -267,7 +267,7 @@ async fn parks_optional_ones(cx: &Cx) -> Outcome {
             .add("mail", does, Undo::FailsForGood, Step::not_critical)
             .step("capture", REFUSED, Undo::Works);
         let (end, _, journal, _) = bench.run(cx).await?;
-        let stuck: Vec<String> = match &end {
+        let mut stuck: Vec<String> = match &end {
             SagaOutcome::Parked { stuck, .. } => {
                 stuck.iter().map(|stuck| stuck.step.clone()).collect()
             }
@@ -277,12 +277,21 @@ async fn parks_optional_ones(cx: &Cx) -> Outcome {
             Undo::Works => &["mail"],
             _ => &["reserve", "mail"],
         };
+        let as_listed = stuck.join(", ");
+        // `reserve` comes after `mail` in this order and before it in that of the steps.
+        stuck.sort_unstable_by(|one, other| other.cmp(one));
         ensure!(
             stuck == expected,
             "an optional step has had an effect, or may have had one, and its undo is refused for good: it is not parked";
             expected = format!("Parked, with {}", expected.join(" and ")),
             observed = said(&Ok(end)),
             help = "an effect that stays is parked, whether its step was critical or not"
+        );
+        ensure!(
+            as_listed == expected.join(", "),
+            "the parked undos are not in the order of the steps";
+            expected = expected.join(", "), observed = as_listed,
+            help = "sort what is parked by the saga's steps: undos run in another order, and end in a third one"
         );
         is_parked_in(&journal).await?;
     }
