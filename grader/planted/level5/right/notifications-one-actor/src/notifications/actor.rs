@@ -28,9 +28,10 @@ use crate::wall_clock::WallClock;
 pub(super) enum Order {
     Notify(Box<Notification>, Option<Timestamp>, oneshot::Sender<Result<Receipt, Refused>>),
     Prefer(UserId, Box<Preferences>),
-    /// Stop, with the end of what is on its way. The answer is what is left.
-    Stop(Option<Instant>, oneshot::Sender<Vec<Pending>>),
 }
+
+/// A call of `shutdown`: when it ends what is on its way, and where what is left goes.
+pub(super) type Stop = (Option<Instant>, oneshot::Sender<Vec<Pending>>);
 
 /// What is read from outside.
 pub(super) struct Seen {
@@ -111,7 +112,11 @@ impl Actor {
         }
     }
 
-    pub async fn run(mut self, mut orders: UnboundedReceiver<Order>) {
+    pub async fn run(
+        mut self,
+        mut orders: UnboundedReceiver<Order>,
+        mut stops: UnboundedReceiver<Stop>,
+    ) {
         let mut out: FuturesUnordered<Delivery> = FuturesUnordered::new();
         let (tell, mut told) = tokio::sync::mpsc::unbounded_channel::<Called>();
         loop {
@@ -124,25 +129,24 @@ impl Actor {
                 }
             };
             tokio::select! {
+                biased;
+                // First: what is accepted after the call would be too late.
+                Some(stop) = stops.recv() => {
+                    orders.close();
+                    while let Ok(order) = orders.try_recv() {
+                        if let Order::Notify(_, _, answer) = order {
+                            let _ = answer.send(Err(Refused::Closed));
+                        }
+                    }
+                    self.finish(&mut out, &mut stops, stop).await;
+                    return;
+                }
                 order = orders.recv() => match order {
                     None => break,
                     Some(Order::Notify(one, date, answer)) => {
                         let _ = answer.send(self.accept(*one, date));
                     }
                     Some(Order::Prefer(user, preferences)) => self.prefer(user, *preferences),
-                    Some(Order::Stop(end, answer)) => {
-                        orders.close();
-                        while let Ok(order) = orders.try_recv() {
-                            if let Order::Notify(_, _, answer) = order {
-                                let _ = answer.send(Err(Refused::Closed));
-                            }
-                        }
-                        self.finish(&mut out, end).await;
-                        let mut left = std::mem::take(&mut self.left);
-                        left.sort_by_key(|(number, _)| *number);
-                        let _ = answer.send(left.into_iter().map(|(_, left)| left).collect());
-                        return;
-                    }
                 },
                 Some((kind, user, ids, result)) = told.recv() => {
                     self.roll();
@@ -399,22 +403,53 @@ impl Actor {
     }
 
     /// Lets what is on its way end, and hands back the rest.
-    async fn finish(&mut self, out: &mut FuturesUnordered<Delivery>, end: Option<Instant>) {
-        let all = async {
-            while let Some((user, lane, results)) = out.next().await {
-                self.ended(&user, lane, results);
-            }
-        };
-        match end {
-            Some(end) => tokio::select! {
+    async fn finish(
+        &mut self,
+        out: &mut FuturesUnordered<Delivery>,
+        stops: &mut UnboundedReceiver<Stop>,
+        first: Stop,
+    ) {
+        let mut calls = vec![first];
+        while !out.is_empty() {
+            let end = calls.iter().filter_map(|(end, _)| *end).min();
+            let timer = async {
+                match end {
+                    Some(end) => sleep_until(end).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
                 biased;
-                () = all => {}
-                () = sleep_until(end) => {}
-            },
-            None => all.await,
+                Some((user, lane, results)) = out.next() => self.ended(&user, lane, results),
+                Some(call) = stops.recv() => calls.push(call),
+                () = timer => {
+                    // A call that was dropped has taken its end along.
+                    calls.retain(|(_, answer)| !answer.is_closed());
+                    let now = Instant::now();
+                    if calls.iter().any(|(end, _)| end.is_some_and(|end| end <= now)) {
+                        break;
+                    }
+                }
+            }
         }
         out.clear();
         self.hand_back();
+        let mut left = std::mem::take(&mut self.left);
+        left.sort_by_key(|(number, _)| *number);
+        let mut left: Vec<_> = left.into_iter().map(|(_, left)| left).collect();
+        let mut is_told = false;
+        for (_, answer) in calls {
+            match answer.send(std::mem::take(&mut left)) {
+                Ok(()) => is_told = true,
+                Err(back) => left = back,
+            }
+        }
+        while !is_told && let Some((_, answer)) = stops.recv().await {
+            match answer.send(std::mem::take(&mut left)) {
+                Ok(()) => is_told = true,
+                Err(back) => left = back,
+            }
+        }
     }
 
     fn hand_back(&mut self) {

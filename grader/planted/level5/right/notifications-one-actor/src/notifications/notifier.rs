@@ -11,7 +11,7 @@ use tokio::sync::{broadcast, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::actor::{Actor, Order, Seen};
+use super::actor::{Actor, Order, Seen, Stop};
 use super::channel::{Channels, DeliveryReport};
 use super::config::{Config, ConfigError};
 use super::metrics::MinuteMetrics;
@@ -38,6 +38,7 @@ pub struct Backlog {
 /// Sends notifications by the channels that their users prefer, when they prefer it.
 pub struct Notifier {
     orders: UnboundedSender<Order>,
+    stops: UnboundedSender<Stop>,
     seen: Arc<Seen>,
     actor: AbortHandle,
 }
@@ -68,9 +69,10 @@ impl Notifier {
             users: AtomicUsize::new(0),
         });
         let (orders, heard) = unbounded_channel();
+        let (stops, stopped) = unbounded_channel();
         let actor = Actor::new(config, channels, Box::new(wall), Arc::clone(&seen));
-        let actor = tokio::spawn(actor.run(heard)).abort_handle();
-        Ok(Self { orders, seen, actor })
+        let actor = tokio::spawn(actor.run(heard, stopped)).abort_handle();
+        Ok(Self { orders, stops, seen, actor })
     }
 
     /// Sets the preferences of a user.
@@ -149,7 +151,7 @@ impl Notifier {
     /// Stops.
     pub async fn shutdown(&self, deadline: Duration) -> Report {
         let (answer, answered) = oneshot::channel();
-        let _ = self.orders.send(Order::Stop(Instant::now().checked_add(deadline), answer));
+        let _ = self.stops.send((Instant::now().checked_add(deadline), answer));
         Report { pending: answered.await.unwrap_or_default() }
     }
 }
