@@ -7,7 +7,8 @@ use tokio_postgres::types::ToSql;
 use super::check::each;
 use super::fault::Fault;
 use super::session::Session;
-use super::statements::{ACCOUNTS, HAS_POSTINGS, ORPHANS, POSTED, UNBALANCED};
+use super::statements::HAS_POSTINGS;
+use crate::sql::postings::statements::{ACCOUNTS, ORPHANS, POSTED, UNBALANCED};
 use crate::sql::{Balancer, Change, Posting, TrialBalance};
 
 /// Writes the postings of these changes, each with its payment or refund, at the end of their

@@ -62,7 +62,7 @@ mod failures;
 mod inbox;
 mod lease;
 mod log;
-mod postings;
+pub(crate) mod postings;
 mod refunds;
 mod row;
 mod slot;

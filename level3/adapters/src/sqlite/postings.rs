@@ -4,9 +4,8 @@ use rusqlite::{Connection, params};
 
 use super::check::each;
 use super::fault::Fault;
-use super::statements::{
-    ACCOUNTS, HAS_POSTINGS, ORPHANS, POST_PAYMENT, POST_REFUND, POSTED, UNBALANCED,
-};
+use super::statements::{HAS_POSTINGS, POST_PAYMENT, POST_REFUND};
+use crate::sql::postings::statements::{ACCOUNTS, ORPHANS, POSTED, UNBALANCED};
 use crate::sql::{Balancer, Change, Posting, TrialBalance};
 
 /// Writes the posting of a change of this payment or refund, if it moves money.

@@ -572,31 +572,3 @@ pub(super) const MISSING_ROWS: &str = r#"
     WHERE body LIKE '{"change":"refund_begun",%' AND subject NOT IN (SELECT name FROM refunds)"#;
 
 pub(super) const HAS_POSTINGS: &str = "SELECT 1 FROM sqlite_schema WHERE name = 'postings'";
-pub(super) const ACCOUNTS: &str = "
-    SELECT account, currency, sum(CASE WHEN minor > 0 THEN minor ELSE 0 END),
-        sum(CASE WHEN minor < 0 THEN -minor ELSE 0 END)
-    FROM postings GROUP BY account, currency ORDER BY currency, account";
-pub(super) const UNBALANCED: &str = "
-    SELECT payment, reason, sum(minor) FROM postings
-    GROUP BY payment, refund, reason, currency HAVING sum(minor) <> 0 ORDER BY payment";
-/// What the row of each payment and its refunds say, beside the sums of its postings.
-pub(super) const POSTED: &str = "
-    SELECT p.payment, CASE WHEN p.status = 'completed' THEN p.minor ELSE 0 END,
-        coalesce(r.processing, 0), coalesce(r.succeeded, 0), coalesce(q.provider, 0),
-        coalesce(q.merchants, 0), coalesce(q.transit, 0),
-        (SELECT count(*) FROM postings o WHERE o.payment = p.payment AND o.currency <> p.currency)
-    FROM payments p
-    LEFT JOIN (
-        SELECT payment, sum(CASE WHEN state = 'processing' THEN minor ELSE 0 END) AS processing,
-            sum(CASE WHEN state = 'succeeded' THEN minor ELSE 0 END) AS succeeded
-        FROM refunds GROUP BY payment
-    ) r ON r.payment = p.number
-    LEFT JOIN (
-        SELECT payment, sum(CASE WHEN account = 'provider' THEN minor ELSE 0 END) AS provider,
-            sum(CASE WHEN account = 'merchants' THEN minor ELSE 0 END) AS merchants,
-            sum(CASE WHEN account = 'refunds in transit' THEN minor ELSE 0 END) AS transit
-        FROM postings GROUP BY payment
-    ) q ON q.payment = p.payment ORDER BY p.number";
-pub(super) const ORPHANS: &str = "
-    SELECT DISTINCT payment FROM postings q
-    WHERE NOT EXISTS (SELECT 1 FROM payments WHERE payment = q.payment) ORDER BY payment";

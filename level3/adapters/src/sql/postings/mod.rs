@@ -15,6 +15,7 @@
 //! whole store add up to zero. The transaction of a change writes its posting, and a change is posted
 //! once. Fees, payouts and disputed amounts are not posted.
 
+pub(crate) mod statements;
 mod trial;
 
 pub use trial::{AccountBalance, TrialBalance};
