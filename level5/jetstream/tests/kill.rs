@@ -34,8 +34,9 @@ use level5::event_processor::{
     Ack, Batch, Config, Event, Processor, Rejected, SendError, Service, Sink,
 };
 use level5_jetstream::{Address, JetStreamConfig, JetStreamJournal};
+use process_kit::Dice;
 
-use events::{Chance, event};
+use events::event;
 use support::{Nats, STREAM_BYTES};
 
 /// How many times something is killed, without `EVENT_PROCESSOR_KILLS`.
@@ -52,7 +53,7 @@ fn what_was_accepted_is_delivered() {
     let seed = number("EVENT_PROCESSOR_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
     println!("EVENT_PROCESSOR_SEED={seed}");
     let kills = number("EVENT_PROCESSOR_KILLS").unwrap_or(KILLS);
-    let (mut chance, folder) = (Chance(seed), tempfile::tempdir().unwrap());
+    let (mut chance, folder) = (Dice::from(seed), tempfile::tempdir().unwrap());
     let place = Place { address: nats.address("events"), out: folder.path().join("out") };
     let mut accepted = HashSet::new();
     let mut processes = [place.start("0-0"), place.start("1-0")];

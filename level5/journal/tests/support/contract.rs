@@ -6,8 +6,9 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use futures::future::join_all;
 use level5::event_processor::{DeadLetter, End, Event, EventId, Journal, Loaded, MemoryJournal};
+use process_kit::Dice;
 
-use super::events::{Chance, event, letter, sized};
+use super::events::{event, letter, sized};
 
 /// A journal that a test opens, closes, and opens again.
 pub trait Place {
@@ -166,7 +167,7 @@ pub async fn a_dropped_call_can_be_withdrawn<P: Place>(place: P) {
 /// Every sequence of calls leaves what it leaves in memory, whenever the journal is opened again.
 pub async fn random_calls_end_as_in_memory<P: Place>(place: P) {
     for seed in 0..4 {
-        let mut chance = Chance(seed);
+        let mut chance = Dice::from(seed);
         let model = MemoryJournal::default();
         let mut journal = place.open().await;
         let left = journal.load().await.expect("it can be read");

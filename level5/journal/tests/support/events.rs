@@ -1,4 +1,4 @@
-//! Events, letters and chance for the tests of journals.
+//! Events and letters for the tests of journals.
 
 use std::sync::Arc;
 
@@ -28,18 +28,4 @@ pub fn sized(id: &str, bytes: usize) -> Arc<Event> {
 pub fn letter(id: &str) -> DeadLetter {
     let service = Service::new("mail");
     DeadLetter { event: event(id), service, attempts: 4, reason: format!("{id}: never") }
-}
-
-/// Numbers that look random, the same for the same seed: SplitMix64.
-pub struct Chance(pub u64);
-
-impl Chance {
-    /// A number below `end`.
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % end
-    }
 }
